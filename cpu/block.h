@@ -1,0 +1,85 @@
+// SPDX-License-Identifier: MIT
+// Decoded blocks and the per-vCPU cache that holds them. A block is a run of instructions on one page, decoded once for one (RIP,
+// mode, PPN); it ends at a control transfer, a mode-changing instruction, the page's end or kMaxInsns.
+// Invalidation replaces the handlers of a dead block by one that looks the code up again, so links into it need no check.
+#pragma once
+
+#include <memory>
+#include <unordered_map>
+#include <vector>
+
+#include "cpu/insn.h"
+#include "mmu/page_types.h"
+
+namespace shadowbox {
+
+class Vcpu;
+struct Resolved;
+
+struct Block {
+    u64 rip;            ///< of the first instruction (EIP or IP outside 64-bit mode)
+    u64 mode;           ///< mode_bits the decoding depended on, and CS.base above them
+    u64 ppn;            ///< physical page that holds the code
+    u32 insn_count;     ///< guest instructions
+    u16 byte_count;     ///< bytes of code
+    u16 cells;          ///< Insn cells, the closing one included
+    u64 cost;           ///< budget taken at entry: insn_count
+    Block* link[2];     ///< direct successors once known: [0] taken or only, [1] fall-through
+    Block* next_on_page;
+    Block* next_in_bucket;
+    Insn insns[];       ///< cells; the last one is always a control transfer or the closing pseudo instruction
+};
+
+constexpr unsigned kMaxBlockInsns = 64;
+constexpr u16 kNoRow = 0xFFFF;  ///< Insn::row of a cell that decoded to no row
+
+/// Merges a compare or test and the conditional branch after it, both last in `insns`, into one cell where a handler for the
+/// pair exists (ops/fused.cpp). Returns the new number of cells.
+unsigned fuse_compare_and_branch(Insn* insns, unsigned cells);
+
+/// The blocks of one vCPU. Other threads only post invalidations (queue under a mutex, then attention).
+class BlockCache {
+ public:
+    explicit BlockCache(Vcpu& cpu);
+    ~BlockCache();
+
+    /// The block at cpu.rip in cpu.mode; decodes it if new. Raises the fetch fault and returns nullptr otherwise.
+    Block* find(Vcpu& cpu);
+    /// Fast look-up for indirect transfers: nullptr on a miss.
+    Block* probe(const Vcpu& cpu, u64 rip) const;
+    /// Bytes of a page changed: kills the blocks that overlap. On the owner's thread.
+    void invalidate(Ppn ppn, u32 offset, u32 size);
+    /// From any thread: queues invalidate() for the owner.
+    void post_invalidate(Ppn ppn, u32 offset, u32 size);
+    void drain_posted();
+    void flush();
+
+    u64 bytes_used() const { return used_; }
+    u64 block_count() const { return count_; }
+    /// Grows with each flush(): blocks found before one are gone.
+    u64 generation() const { return generation_; }
+
+    static constexpr unsigned kJumpEntries = 8192;
+    static unsigned jump_index(u64 rip) { return static_cast<unsigned>((rip ^ rip >> 13) & (kJumpEntries - 1)); }
+
+ private:
+    Block* decode(Vcpu& cpu, u64 linear, Ppn ppn, const u8* host_page);
+    Block* decode_scratch(Vcpu& cpu, const u8* bytes, unsigned available);
+    Block* decode_crossing(Vcpu& cpu, u64 linear, const u8* host_page);
+    Block* fetch_failed(Vcpu& cpu, const Resolved& code, u64 linear);
+    Block* allocate(unsigned cells);
+    void kill(Block* block);
+
+    struct CodePage { u64 lines = 0; Block* first = nullptr; };
+    struct Posted;
+    Vcpu& cpu_;
+    Block* jump_[kJumpEntries] = {};
+    std::vector<Block*> buckets_;
+    std::unordered_map<u64, CodePage> pages_;
+    u8* arena_ = nullptr;
+    u64 arena_size_ = 0, used_ = 0, count_ = 0, generation_ = 0;
+    Block* scratch_ = nullptr;   // holds the one-instruction blocks that are not kept
+    std::unique_ptr<Posted> posted_;
+};
+
+}  // namespace shadowbox

@@ -1,0 +1,295 @@
+// SPDX-License-Identifier: MIT
+#include "cpu/block.h"
+
+#include <algorithm>
+#include <cstring>
+#include <mutex>
+#include <thread>
+
+#include "core/check.h"
+#include "core/host/memory_map.h"
+#include "cpu/decoder.h"
+#include "cpu/ops/pseudo.h"
+#include "cpu/vcpu.h"
+#include "mmu/guest_access.h"
+
+namespace shadowbox {
+
+namespace {
+constexpr u64 kArenaBytes = 64u << 20;
+constexpr unsigned kBuckets = 1 << 15;
+constexpr unsigned kMaxCells = kMaxBlockInsns + 1;
+constexpr u64 kMaxBlockBytes = sizeof(Block) + kMaxCells * sizeof(Insn);
+constexpr u64 kDeadRip = ~u64{0};
+
+unsigned bucket_of(u64 rip, u64 ppn) { return static_cast<unsigned>((rip ^ rip >> 15 ^ ppn * 0x9E3779B1u) & (kBuckets - 1)); }
+u64 lines_of(u32 offset, u32 size) {
+    u32 first = offset / 64, last = std::min<u32>(offset + size - 1, kPageSize - 1) / 64;
+    return (last == 63 ? ~u64{0} : (u64{1} << (last + 1)) - 1) & ~((u64{1} << first) - 1);
+}
+}  // namespace
+
+struct BlockCache::Posted {
+    struct Write { Ppn ppn; u32 offset, size; };
+    std::mutex mutex;
+    std::vector<Write> writes;
+    std::thread::id owner;
+};
+
+BlockCache::BlockCache(Vcpu& cpu) : cpu_(cpu), buckets_(kBuckets, nullptr), posted_(std::make_unique<Posted>()) {
+    arena_size_ = kArenaBytes;
+    arena_ = static_cast<u8*>(std::malloc(arena_size_));
+    scratch_ = static_cast<Block*>(std::calloc(1, kMaxBlockBytes));
+    VM_CHECK(arena_ && scratch_);
+}
+
+BlockCache::~BlockCache() {
+    std::free(arena_);
+    std::free(scratch_);
+}
+
+void BlockCache::flush() {
+    for (auto& [ppn, page] : pages_) cpu_.mmu.memory().unmark_code(Ppn(ppn));
+    std::fill(std::begin(jump_), std::end(jump_), nullptr);
+    std::fill(buckets_.begin(), buckets_.end(), nullptr);
+    pages_.clear();
+    used_ = count_ = 0;
+    ++generation_;
+    cpu_.block = nullptr;
+}
+
+Block* BlockCache::probe(const Vcpu& cpu, u64 rip) const {
+    Block* block = jump_[jump_index(rip)];
+    if (!block || block->rip != rip || block->mode != cpu.mode) return nullptr;
+    u64 linear = cpu.mode & mode_bits::kLong64 ? rip : (rip + (cpu.mode >> 32)) & 0xFFFFFFFF;
+    const CodeTlbEntry* entry = cpu.mmu.context()->probe_code(linear);
+    return entry && (entry->ppn & ~(u64{1} << 63)) == block->ppn ? block : nullptr;
+}
+
+Block* BlockCache::allocate(unsigned cells) {
+    u64 bytes = sizeof(Block) + cells * sizeof(Insn);
+    if (used_ + bytes > arena_size_) return nullptr;
+    auto* block = reinterpret_cast<Block*>(arena_ + used_);
+    used_ += bytes;
+    ++count_;
+    return block;
+}
+
+void BlockCache::kill(Block* block) {
+    // The block may be running: its cells from here on look the code up again, as the manual lets a processor do (SDM 3A 8.1.3).
+    for (unsigned i = 0; i < block->cells; ++i) block->insns[i].handler = op_stale;
+    Block*& head = buckets_[bucket_of(block->rip, block->ppn)];
+    for (Block** at = &head; *at; at = &(*at)->next_in_bucket) {
+        if (*at == block) { *at = block->next_in_bucket; break; }
+    }
+    if (Block*& slot = jump_[jump_index(block->rip)]; slot == block) slot = nullptr;
+    block->ppn = kInvalidPpn.value;
+    block->link[0] = block->link[1] = nullptr;
+}
+
+void BlockCache::invalidate(Ppn ppn, u32 offset, u32 size) {
+    auto found = pages_.find(ppn.value);
+    if (found == pages_.end()) {
+        return;
+    }
+    if (!(found->second.lines & lines_of(offset, size))) return;
+    ++cpu_.counters.code_invalidations;
+    // All blocks of the page go, so that the page becomes writable at full speed again until it holds code once more.
+    for (Block* block = found->second.first; block;) {
+        Block* next = block->next_on_page;
+        kill(block);
+        block = next;
+    }
+    pages_.erase(found);
+    cpu_.mmu.memory().unmark_code(ppn);
+}
+
+void BlockCache::post_invalidate(Ppn ppn, u32 offset, u32 size) {
+    std::lock_guard lock(posted_->mutex);
+    posted_->writes.push_back({ppn, offset, size});
+    cpu_.post_attention(SafepointParticipant::kAttentionCode);
+}
+
+void BlockCache::drain_posted() {
+    std::vector<Posted::Write> writes;
+    {
+        std::lock_guard lock(posted_->mutex);
+        writes.swap(posted_->writes);
+    }
+    for (const auto& write : writes) invalidate(write.ppn, write.offset, write.size);
+}
+
+Block* BlockCache::find(Vcpu& cpu) {
+    ++cpu.counters.block_lookups;
+    bool long64 = cpu.mode & mode_bits::kLong64;
+    u64 linear = long64 ? cpu.rip : (cpu.rip + cpu.seg[kCs].base) & 0xFFFFFFFF;
+    if (long64 ? !is_canonical(linear, cpu.cr4) : cpu.rip > cpu.seg[kCs].limit) {
+        cpu.raise(Vector::kGP, 0);
+        return nullptr;
+    }
+    Resolved code;
+    const CodeTlbEntry* entry = cpu.mmu.context()->probe_code(linear);
+    if (!entry) {
+        code = cpu.mmu.resolve(Gva(linear), 1, MemoryAccess::kExecute);
+        if (code.kind == Resolved::Kind::kHost) entry = cpu.mmu.context()->probe_code(linear);
+    }
+    if (!entry) return fetch_failed(cpu, code, linear);
+    Ppn ppn(entry->ppn & ~(u64{1} << 63));
+    const u8* host_page = reinterpret_cast<const u8*>((linear & ~kPageOffsetMask) + entry->host_delta);
+    if (!cpu.single) {
+        for (Block* block = buckets_[bucket_of(cpu.rip, ppn.value)]; block; block = block->next_in_bucket) {
+            if (block->rip == cpu.rip && block->mode == cpu.mode && block->ppn == ppn.value) {
+                jump_[jump_index(cpu.rip)] = block;
+                return block;
+            }
+        }
+    }
+    return decode(cpu, linear, ppn, host_page);
+}
+
+/// The fetch met a fault, a wait or MMIO.
+Block* BlockCache::fetch_failed(Vcpu& cpu, const Resolved& code, u64 linear) {
+    switch (code.kind) {
+        case Resolved::Kind::kFault: cpu.raise(Fault{Vector::kPF, true, code.error_code, linear, 0}); return nullptr;
+        case Resolved::Kind::kWait: cpu.wait_ppn = code.gpa.ppn(); cpu.exit = ExitReason::kWaitPage; return nullptr;
+        case Resolved::Kind::kRefused: cpu.wait_ppn = code.gpa.ppn(); cpu.exit = ExitReason::kRefused; return nullptr;
+        default: break;
+    }
+    // Code in MMIO space: fetch the bytes through the bus, one instruction at a time.
+    u8 bytes[16];
+    for (unsigned i = 0; i < sizeof bytes; ++i) bytes[i] = static_cast<u8>(cpu.bus.mmio_read(code.gpa + i, 1));
+    return decode_scratch(cpu, bytes, sizeof bytes);
+}
+
+/// Ends a block: a closing cell after instructions that do not jump.
+static void close_block(Block& block, unsigned cells, unsigned bytes) {
+    Insn& last = block.insns[cells];
+    last = Insn{};
+    last.handler = op_block_end;
+    last.rip_offset = static_cast<u16>(bytes);
+    block.cells = static_cast<u16>(cells + 1);
+}
+
+Block* BlockCache::decode_scratch(Vcpu& cpu, const u8* bytes, unsigned available) {
+    Block& block = *scratch_;
+    block = Block{cpu.rip, cpu.mode, kInvalidPpn.value, 1, 0, 0, 1, {nullptr, nullptr}, nullptr, nullptr};
+    DecodeContext context{cpu.mode, cpu.rip, &cpu.model};
+    Insn& insn = block.insns[0];
+    switch (decode_insn(context, bytes, available, insn)) {
+        case DecodeStatus::kOk: choose_handler(context, insn, false); break;
+        case DecodeStatus::kUndefined: insn.handler = op_undefined; break;
+        default: insn.handler = op_too_long; break;
+    }
+    block.byte_count = static_cast<u16>(insn.length);
+    close_block(block, 1, insn.length);
+    return &block;
+}
+
+/// An instruction that crosses into the next page is decoded each time: the second page may be mapped elsewhere next time.
+Block* BlockCache::decode_crossing(Vcpu& cpu, u64 linear, const u8* host_page) {
+    u8 bytes[32];
+    unsigned offset = static_cast<unsigned>(linear & kPageOffsetMask), first = static_cast<unsigned>(kPageSize) - offset;
+    guest_copy_out(bytes, host_page + offset, std::min(first, 16u));
+    if (first >= 16) return decode_scratch(cpu, bytes, 16);
+    u64 second = linear + first;
+    if (!(cpu.mode & mode_bits::kLong64)) second &= 0xFFFFFFFF;
+    Resolved more = cpu.mmu.resolve(Gva(second), 1, MemoryAccess::kExecute);
+    if (more.kind != Resolved::Kind::kHost && more.kind != Resolved::Kind::kMmio) return fetch_failed(cpu, more, second);
+    if (more.kind == Resolved::Kind::kHost) {
+        guest_copy_out(bytes + first, more.host, 16);
+    } else {
+        for (unsigned i = 0; i < 16; ++i) bytes[first + i] = static_cast<u8>(cpu.bus.mmio_read(more.gpa + i, 1));
+    }
+    return decode_scratch(cpu, bytes, first + 16 > 16 ? 16 : first + 16);
+}
+
+/// Which of the block's instructions compute flags that nobody can see (backward over the block).
+static void find_dead_flags(const Insn* insns, unsigned count, bool* dead) {
+    u32 live = rflags::kArithmetic;
+    for (unsigned i = count; i-- > 0;) {
+        const OpcodeRow& row = kOpcodeRows[insns[i].row];
+        bool may_fault = insns[i].mem || (row.attributes & (aEnd | aString | aSys | aStack)) || row.select == nullptr;
+        dead[i] = row.flags_written && !(row.flags_written & live);
+        if (!(row.attributes & aCondFlags)) live &= ~row.flags_written;
+        live |= row.flags_read;
+        if (row.attributes & aCondFlags) live |= row.flags_written & live;
+        if (may_fault) live = rflags::kArithmetic;  // a fault's stack image shows them all
+    }
+}
+
+Block* BlockCache::decode(Vcpu& cpu, u64 linear, Ppn ppn, const u8* host_page) {
+    ++cpu.counters.blocks_decoded;
+    u32 offset = static_cast<u32>(linear & kPageOffsetMask);
+    bool single = cpu.single || (cpu.mode & mode_bits::kSingleStep);
+    alignas(16) u8 code[kPageSize];
+    u32 room = static_cast<u32>(kPageSize) - offset;
+    u32 span = std::min<u32>(room, single ? 16 : kMaxBlockInsns * 15);
+    guest_copy_out(code, host_page + offset, span);
+
+    static thread_local Insn insns[kMaxBlockInsns];
+    unsigned cells = 0, bytes = 0;
+    bool ended = false;
+    unsigned limit = single ? 1 : kMaxBlockInsns;
+    DecodeContext context{cpu.mode, cpu.rip, &cpu.model};
+    while (cells < limit && !ended) {
+        Insn& insn = insns[cells];
+        context.rip = cpu.rip + bytes;
+        DecodeStatus status = decode_insn(context, code + bytes, span - bytes, insn);
+        if (status == DecodeStatus::kNeedMore) {
+            if (cells == 0) return decode_crossing(cpu, linear, host_page);
+            break;
+        }
+        insn.rip_offset = static_cast<u16>(bytes);
+        if (status != DecodeStatus::kOk) {
+            insn.handler = status == DecodeStatus::kUndefined ? op_undefined : op_too_long;
+            if (insn.length == 0) insn.length = 1;
+            insn.row = kNoRow;
+            ended = true;
+        } else {
+            const OpcodeRow& row = kOpcodeRows[insn.row];
+            ended = (row.attributes & aEnd) || ((row.attributes & aString) && insn.rep != 0);
+        }
+        if (status == DecodeStatus::kOk && (kOpcodeRows[insn.row].attributes & aBranch) && !(cpu.mode >> 32 & kPageOffsetMask)) {
+            insn.same_page = ((context.rip ^ static_cast<u64>(insn.disp)) & ~kPageOffsetMask) == 0;
+        }
+        bytes += insn.length;
+        ++cells;
+        if (offset + bytes >= kPageSize) break;
+    }
+    bool dead[kMaxBlockInsns] = {};
+    unsigned known = insns[cells - 1].row == kNoRow ? cells - 1 : cells;
+    find_dead_flags(insns, known, dead);
+    for (unsigned i = 0; i < known; ++i) choose_handler(context, insns[i], dead[i] && i + 1 < cells);
+    unsigned count = cells;
+    if (!single && cells >= 2 && known == cells) cells = fuse_compare_and_branch(insns, cells);
+    bool jumps = ended;
+
+    Block* block = single ? scratch_ : allocate(cells + 1);
+    if (!block) {
+        flush();
+        block = allocate(cells + 1);
+    }
+    *block = Block{cpu.rip, cpu.mode, ppn.value, count, static_cast<u16>(bytes), static_cast<u16>(cells), count, {nullptr, nullptr}, nullptr, nullptr};
+    std::copy_n(insns, cells, block->insns);
+    if (!jumps) close_block(*block, cells, bytes);
+    if (single) {
+        block->ppn = kInvalidPpn.value;
+        return block;
+    }
+    // Mark first, then compare: a store between reading and marking would go unseen.
+    cpu.mmu.memory().mark_code(ppn, offset, bytes);
+    alignas(16) u8 again[kPageSize];
+    guest_copy_out(again, host_page + offset, bytes);
+    if (memcmp(code, again, bytes) != 0) return find(cpu);
+    CodePage& page = pages_[ppn.value];
+    page.lines |= lines_of(offset, bytes);
+    block->next_on_page = page.first;
+    page.first = block;
+    Block*& head = buckets_[bucket_of(block->rip, ppn.value)];
+    block->next_in_bucket = head;
+    head = block;
+    jump_[jump_index(block->rip)] = block;
+    return block;
+}
+
+}  // namespace shadowbox

@@ -1,0 +1,40 @@
+// SPDX-License-Identifier: MIT
+// What decoded blocks and translation depend on, recomputed whenever a register behind it changed.
+#include "cpu/vcpu.h"
+
+namespace shadowbox {
+
+void Vcpu::update_mode() {
+    u64 bits = 0;
+    const SegmentRegister& cs = seg[kCs];
+    bool protected_mode = cr0 & cr0::kPE;
+    if (protected_mode) bits |= mode_bits::kProtected;
+    if (vm86()) {
+        bits |= mode_bits::kVm86;
+        cpl = 3;
+    } else if (!protected_mode) {
+        cpl = 0;
+    }
+    if (efer & efer::kLMA) bits |= mode_bits::kLongMode;
+    if ((efer & efer::kLMA) && cs.long_mode()) {
+        bits |= mode_bits::kLong64;
+    } else {
+        bits |= cs.base << 32;
+        if (cs.big()) bits |= mode_bits::kCode32;
+    }
+    if (seg[kSs].big()) bits |= mode_bits::kStack32;
+    if ((other_flags & rflags::kTF) || (dr[7] & 0xFF)) bits |= mode_bits::kSingleStep;
+    if (cr0 & cr0::kEM) bits |= mode_bits::kFpuEm;
+    if (cr0 & cr0::kTS) bits |= mode_bits::kFpuNm;
+    if ((cr0 & cr0::kEM) || !(cr4 & cr4::kOSFXSR)) bits |= mode_bits::kSseUd;
+    if ((mxcsr & 0x1F80) != 0x1F80) bits |= mode_bits::kSseUnmasked;
+    mode = bits;
+    mmu.set_privilege(cpl == 3, other_flags & rflags::kAC);
+}
+
+void Vcpu::set_rflags(u64 value) {
+    flags.set(value);
+    other_flags = (value & rflags::kAll & ~rflags::kArithmetic) | rflags::kFixed;
+}
+
+}  // namespace shadowbox

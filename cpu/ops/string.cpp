@@ -1,0 +1,223 @@
+// SPDX-License-Identifier: MIT
+// MOVS STOS LODS CMPS SCAS INS OUTS with REP prefixes. Repeated MOVS and STOS run by pieces that stay on one page; every iteration
+// counts as one instruction, and a repeat stops at interrupts and at the end of the budget with exact registers (SDM 2B REP).
+#include <algorithm>
+#include <cstring>
+
+#include "cpu/io_permission.h"
+#include "cpu/ops/operand_forms.h"
+
+namespace shadowbox {
+
+namespace {
+
+u64 address_mask(const Insn& insn) { return insn.asize == 3 ? ~u64{0} : insn.asize == 2 ? 0xFFFFFFFF : 0xFFFF; }
+
+void set_index(Vcpu& cpu, unsigned number, const Insn& insn, u64 value) {
+    if (insn.asize == 3) cpu.gpr[number] = value;
+    else if (insn.asize == 2) cpu.gpr[number] = static_cast<u32>(value);
+    else cpu.set_reg<u16>(number, static_cast<u16>(value));
+}
+void advance(Vcpu& cpu, unsigned number, const Insn& insn, i64 bytes) { set_index(cpu, number, insn, cpu.gpr[number] + static_cast<u64>(bytes)); }
+u64 count_of(const Vcpu& cpu, const Insn& insn) { return cpu.gpr[kRcx] & address_mask(insn); }
+
+bool source_address(Vcpu& cpu, const Insn& insn, unsigned size, u64& gva) {
+    return segment_address(cpu, static_cast<Seg>(insn.seg), cpu.gpr[kRsi] & address_mask(insn), size, MemoryAccess::kRead, gva);
+}
+bool target_address(Vcpu& cpu, const Insn& insn, unsigned size, MemoryAccess access, u64& gva) {
+    return segment_address(cpu, kEs, cpu.gpr[kRdi] & address_mask(insn), size, access, gva);
+}
+
+/// One iteration of each operation.
+template <class T> struct Movs {
+    static bool once(Vcpu& cpu, const Insn& insn, i64 step) {
+        u64 from, to;
+        T value;
+        if (!source_address(cpu, insn, sizeof(T), from) || !target_address(cpu, insn, sizeof(T), MemoryAccess::kWrite, to)) return false;
+        if (!load<T>(cpu, from, value) || !store<T>(cpu, to, value)) return false;
+        advance(cpu, kRsi, insn, step);
+        advance(cpu, kRdi, insn, step);
+        return true;
+    }
+};
+template <class T> struct Stos {
+    static bool once(Vcpu& cpu, const Insn& insn, i64 step) {
+        u64 to;
+        if (!target_address(cpu, insn, sizeof(T), MemoryAccess::kWrite, to) || !store<T>(cpu, to, get<T>(cpu, kRax))) return false;
+        advance(cpu, kRdi, insn, step);
+        return true;
+    }
+};
+template <class T> struct Lods {
+    static bool once(Vcpu& cpu, const Insn& insn, i64 step) {
+        u64 from;
+        T value;
+        if (!source_address(cpu, insn, sizeof(T), from) || !load<T>(cpu, from, value)) return false;
+        put<T>(cpu, kRax, value);
+        advance(cpu, kRsi, insn, step);
+        return true;
+    }
+};
+template <class T> struct Cmps {
+    static bool once(Vcpu& cpu, const Insn& insn, i64 step) {
+        u64 from, to;
+        T a, b;
+        if (!source_address(cpu, insn, sizeof(T), from) || !target_address(cpu, insn, sizeof(T), MemoryAccess::kRead, to)) return false;
+        if (!load<T>(cpu, from, a) || !load<T>(cpu, to, b)) return false;
+        cpu.flags.sub<T>(a, b, static_cast<T>(a - b));
+        advance(cpu, kRsi, insn, step);
+        advance(cpu, kRdi, insn, step);
+        return true;
+    }
+};
+template <class T> struct Scas {
+    static bool once(Vcpu& cpu, const Insn& insn, i64 step) {
+        u64 to;
+        T b;
+        if (!target_address(cpu, insn, sizeof(T), MemoryAccess::kRead, to) || !load<T>(cpu, to, b)) return false;
+        T a = get<T>(cpu, kRax);
+        cpu.flags.sub<T>(a, b, static_cast<T>(a - b));
+        advance(cpu, kRdi, insn, step);
+        return true;
+    }
+};
+template <class T> struct Ins {
+    static bool once(Vcpu& cpu, const Insn& insn, i64 step) {
+        u64 to;
+        u16 port = static_cast<u16>(cpu.gpr[kRdx]);
+        if (!target_address(cpu, insn, sizeof(T), MemoryAccess::kWrite, to)) return false;
+        if (!io_allowed(cpu, port, sizeof(T)) || !probe_write(cpu, to, sizeof(T))) return false;
+        ++cpu.counters.port_io;
+        if (!store<T>(cpu, to, static_cast<T>(cpu.bus.port_read(port, sizeof(T))))) return false;
+        advance(cpu, kRdi, insn, step);
+        return true;
+    }
+};
+template <class T> struct Outs {
+    static bool once(Vcpu& cpu, const Insn& insn, i64 step) {
+        u64 from;
+        T value;
+        u16 port = static_cast<u16>(cpu.gpr[kRdx]);
+        if (!source_address(cpu, insn, sizeof(T), from) || !io_allowed(cpu, port, sizeof(T)) || !load<T>(cpu, from, value)) return false;
+        ++cpu.counters.port_io;
+        cpu.bus.port_write(port, sizeof(T), value);
+        advance(cpu, kRsi, insn, step);
+        return true;
+    }
+};
+
+/// Iterations that can run as one host copy: both sides inside their pages, forward, flat or within limits for the whole piece.
+template <class T>
+u64 bulk(Vcpu& cpu, const Insn& insn, u64 count, bool copy) {
+    u64 to, from = 0, bytes = count * sizeof(T), mask = address_mask(insn);
+    u64 target = cpu.gpr[kRdi] & mask, source = cpu.gpr[kRsi] & mask;
+    bytes = std::min(bytes, kPageSize - (target & kPageOffsetMask));
+    if (copy) bytes = std::min(bytes, kPageSize - (source & kPageOffsetMask));
+    bytes -= bytes % sizeof(T);
+    if (bytes < 2 * sizeof(T) || !cpu.long64()) {
+        if (bytes < 2 * sizeof(T) || target + bytes - 1 > mask || source + bytes - 1 > mask) return 0;
+        const SegmentRegister& es = cpu.seg[kEs];
+        if (es.expand_down() || target + bytes - 1 > es.limit || (es.base & kPageOffsetMask)) return 0;
+        const SegmentRegister& ds = cpu.seg[insn.seg];
+        if (copy && (ds.expand_down() || source + bytes - 1 > ds.limit || (ds.base & kPageOffsetMask))) return 0;
+    }
+    Fault kept = cpu.fault;
+    if (!target_address(cpu, insn, sizeof(T), MemoryAccess::kWrite, to) || (copy && !source_address(cpu, insn, sizeof(T), from))) {
+        cpu.fault = kept;
+        cpu.exit = ExitReason::kNone;
+        return 0;
+    }
+    u8* out = cpu.mmu.context()->probe_write(to, static_cast<unsigned>(bytes));
+    if (!out) return 0;
+    if (copy) {
+        const u8* in = cpu.mmu.context()->probe_read(from, static_cast<unsigned>(bytes));
+        if (!in) return 0;
+        if (out > in && out < in + bytes) {  // overlapping forward copy replicates a pattern: element by element
+            if (static_cast<u64>(out - in) < sizeof(T)) return 0;
+            for (u64 i = 0; i < bytes; i += sizeof(T)) guest_store<T>(out + i, guest_load<T>(in + i));
+        } else {
+            guest_copy_in(out, in, bytes);
+        }
+        advance(cpu, kRsi, insn, static_cast<i64>(bytes));
+    } else {
+        T value = get<T>(cpu, kRax);
+        bool same = true;
+        for (unsigned i = 1; i < sizeof(T); ++i) same &= static_cast<u8>(static_cast<u64>(value) >> (8 * i)) == static_cast<u8>(value);
+        if (same) guest_fill(out, static_cast<u8>(value), bytes);
+        else for (u64 i = 0; i < bytes; i += sizeof(T)) guest_store<T>(out + i, value);
+    }
+    advance(cpu, kRdi, insn, static_cast<i64>(bytes));
+    return bytes / sizeof(T);
+}
+
+enum class Stop : u8 { kNever, kOnZf };
+
+/// The repeated form. RIP was set behind the instruction; it goes back to it while iterations are left.
+template <class T, class Once, Stop stop, bool Bulk, bool Copy>
+bool repeat(Vcpu& cpu, const Insn& insn) {
+    i64 step = cpu.other_flags & rflags::kDF ? -static_cast<i64>(sizeof(T)) : static_cast<i64>(sizeof(T));
+    u64 left = count_of(cpu, insn);
+    if (left == 0) return true;
+    bool counted = false;  // the block's debit paid for the first iteration
+    for (;;) {
+        u64 done = 0;
+        if (Bulk && step > 0 && left > 1 && !cpu.single) {
+            u64 allowed = cpu.budget > 0 ? std::min<u64>(left, static_cast<u64>(cpu.budget) + (counted ? 0 : 1)) : (counted ? 0 : 1);
+            if (allowed > 1) done = bulk<T>(cpu, insn, allowed, Copy);
+        }
+        if (done == 0) {
+            if (!Once::once(cpu, insn, step)) {
+                // Done iterations stay done; the instruction restarts with what is left. The unfinished one is not charged.
+                if (counted) cpu.budget -= 1;  // leave_at() gives the block's debit for this instruction back
+                return false;
+            }
+            done = 1;
+        }
+        left -= done;
+        set_index(cpu, kRcx, insn, left);
+        cpu.budget -= static_cast<i64>(done) - (counted ? 0 : 1);
+        counted = true;
+        if (left == 0) return true;
+        if (stop == Stop::kOnZf && cpu.flags.zf() != (insn.rep == static_cast<u32>(RepPrefix::kRep))) return true;
+        if (cpu.budget <= 0 || cpu.single || cpu.safepoint.attention.load(std::memory_order_relaxed)) {
+            cpu.rip = rip_of(cpu, &insn);
+            return true;
+        }
+    }
+}
+
+template <template <class> class Op, class T, Stop stop, bool Bulk, bool Copy>
+const Insn* string_handler(Vcpu& cpu, const Insn* insn) {
+    if (insn->rep) {
+        cpu.rip = next_rip(cpu, insn);
+        if (!repeat<T, Op<T>, stop, Bulk, Copy>(cpu, *insn)) return leave_at(cpu, insn);
+        const Insn* next = next_block(cpu);
+        if (!next) return nullptr;
+        SB_GOTO(cpu, next);
+    }
+    i64 step = cpu.other_flags & rflags::kDF ? -static_cast<i64>(sizeof(T)) : static_cast<i64>(sizeof(T));
+    if (!Op<T>::once(cpu, *insn, step)) SB_FAILED(cpu, insn);
+    SB_NEXT(cpu, insn);
+}
+
+template <template <class> class Op, Stop stop, bool Bulk, bool Copy>
+Handler select_string(const Insn& insn) {
+    switch (operand_bytes(insn)) {
+        case 1: return string_handler<Op, u8, stop, Bulk, Copy>;
+        case 2: return string_handler<Op, u16, stop, Bulk, Copy>;
+        case 4: return string_handler<Op, u32, stop, Bulk, Copy>;
+        default: return string_handler<Op, u64, stop, Bulk, Copy>;
+    }
+}
+
+}  // namespace
+
+Handler select_movs(Insn& insn, bool) { return select_string<Movs, Stop::kNever, true, true>(insn); }
+Handler select_stos(Insn& insn, bool) { return select_string<Stos, Stop::kNever, true, false>(insn); }
+Handler select_lods(Insn& insn, bool) { return select_string<Lods, Stop::kNever, false, false>(insn); }
+Handler select_cmps(Insn& insn, bool) { return select_string<Cmps, Stop::kOnZf, false, false>(insn); }
+Handler select_scas(Insn& insn, bool) { return select_string<Scas, Stop::kOnZf, false, false>(insn); }
+Handler select_ins(Insn& insn, bool) { if (insn.osize == 3) insn.osize = 2; return select_string<Ins, Stop::kNever, false, false>(insn); }
+Handler select_outs(Insn& insn, bool) { if (insn.osize == 3) insn.osize = 2; return select_string<Outs, Stop::kNever, false, false>(insn); }
+
+}  // namespace shadowbox

@@ -1,0 +1,152 @@
+// SPDX-License-Identifier: MIT
+// GuestMemory: the physical map (what is RAM, ROM or neither) and the waits for pager and remaps. Copies and
+// pins are in guest_memory_copy.cpp, code marks and write tracking in guest_memory_track.cpp.
+#include "mmu/guest_memory.h"
+
+#include "mmu/guest_access.h"
+
+namespace shadowbox {
+
+GuestMemory::GuestMemory(MachinePool& pool, Pager& pager, VmId vm) : pool_(pool), pager_(pager), vm_(vm) {}
+
+GuestMemory::~GuestMemory() {
+    pmap_.for_each([&](Ppn ppn, PmapEntry entry) { free_backing(ppn, entry); });
+    pool_.forget_vm(vm_);
+}
+
+void GuestMemory::free_backing(Ppn ppn, PmapEntry entry) {
+    if (entry.has_mpn() && entry.state() != PageState::kZero) pool_.release(entry.mpn(), vm_, ppn);
+}
+
+void GuestMemory::drop_everything() { safepoints_.drop_and_wait(DropRequest{{}, true}); }
+
+void GuestMemory::make_leaves(Ppn first, u64 count) {
+    pmap_.make_leaves(first, count);
+    code_marks_.make_leaves(first, count);
+    code_holders_.make_leaves(first, count);
+}
+
+/// Locks a page that nobody is remapping. The remapper waits for vCPUs, never for us.
+PmapEntry GuestMemory::lock_unmoving(Ppn ppn) {
+    for (;;) {
+        PmapEntry entry = pmap_.lock(ppn);
+        if (!entry.moving()) return entry;
+        pmap_.unlock(ppn, entry);
+        wait_while_moving(ppn);
+    }
+}
+
+// --- the physical map ---
+
+void GuestMemory::map_ram(Ppn first, u64 count) {
+    unmap(first, count);
+    make_leaves(first, count);
+    for (u64 i = 0; i < count; ++i) pmap_.set(first + i, PmapEntry::of(PageState::kUntouched));
+}
+
+Expected<void> GuestMemory::map_rom(Ppn first, std::span<const u8> content) {
+    u64 count = (content.size() + kPageSize - 1) >> kPageShift;
+    unmap(first, count);
+    make_leaves(first, count);
+    for (u64 i = 0; i < count; ++i) {
+        std::optional<Mpn> mpn = pool_.allocate(vm_, first + i);
+        if (!mpn) {
+            unmap(first, i);
+            return make_error(ErrorCode::kOutOfMemory, "the page pool ({} KiB) has no room for {} KiB of ROM",
+                              pool_.capacity() * 4, count * 4);
+        }
+        std::span<const u8> part = content.subspan(i << kPageShift);
+        if (part.size() > kPageSize) part = part.first(kPageSize);
+        guest_copy_in(pool_.host(*mpn), part.data(), part.size());
+        pmap_.set(first + i, PmapEntry::of(PageState::kRom, mpn->value));
+    }
+    return {};
+}
+
+void GuestMemory::unmap(Ppn first, u64 count) {
+    std::vector<std::pair<Ppn, PmapEntry>> removed;
+    for (u64 i = 0; i < count; ++i) {
+        PmapEntry entry = lock_unmoving(first + i);
+        if (entry.state() == PageState::kMmio) continue;
+        pmap_.unlock(first + i, PmapEntry());
+        removed.emplace_back(first + i, entry);
+    }
+    if (removed.empty()) return;
+    drop_everything();
+    for (auto& [ppn, entry] : removed) {
+        free_backing(ppn, entry);
+        forget_code(ppn);
+    }
+}
+
+void GuestMemory::move(Ppn from, Ppn to, u64 count) {
+    if (from == to) return;
+    // The pages leave their old place before the new one is cleared: the ranges may overlap.
+    std::vector<PmapEntry> entries(count);
+    for (u64 i = 0; i < count; ++i) {
+        entries[i] = lock_unmoving(from + i);
+        if (entries[i].state() == PageState::kMmio) continue;
+        pmap_.unlock(from + i, PmapEntry());
+        forget_code(from + i);
+    }
+    drop_everything();
+    unmap(to, count);
+    make_leaves(to, count);
+    auto place = [&](u64 i) {
+        PmapEntry entry = entries[i];
+        if (entry.has_mpn() && entry.state() != PageState::kZero)
+            pool_.rename_owner(entry.mpn(), vm_, from + i, to + i);
+        pmap_.set(to + i, entry.without(PmapEntry::kCached | PmapEntry::kWritten).unprotect(kProtectCode));
+    };
+    for (u64 i = 0; i < count; ++i) place(i);
+}
+
+void GuestMemory::set_rom(Ppn first, u64 count, bool read_only) {
+    for (u64 i = 0; i < count; ++i) {
+        PmapEntry entry = lock_unmoving(first + i);
+        if (entry.state() == PageState::kMmio) continue;
+        if (!read_only && entry.state() == PageState::kRom) entry = entry.with_state(PageState::kResident);
+        entry = read_only ? entry.protect(kProtectRom) : entry.unprotect(kProtectRom);
+        pmap_.unlock(first + i, entry);
+    }
+    drop_everything();
+}
+
+void GuestMemory::set_a20(bool enabled) {
+    u64 mask = enabled ? ~u64{0} : ~(u64{1} << 20);
+    if (mask == a20_mask_) return;
+    a20_mask_ = mask;
+    drop_everything();
+}
+
+// --- waiting ---
+
+PageOutcome GuestMemory::demand(Ppn ppn, PageAccess access) {
+    PmapEntry entry = pmap_.load_stable(ppn);
+    if (entry.moving() && !(access == PageAccess::kRead && entry.has_mpn())) return PageOutcome::kWait;
+    return pager_.make_resident(*this, ppn, access);
+}
+
+void GuestMemory::wait_for(Ppn ppn) {
+    if (pmap_.load_stable(ppn).moving()) {
+        wait_while_moving(ppn);
+    } else {
+        pager_.wait_resident(*this, ppn);
+    }
+}
+
+void GuestMemory::end_move(Ppn ppn, u64 clear_also) {
+    {
+        std::lock_guard lock(move_mutex_);
+        PmapEntry entry = pmap_.lock(ppn);
+        pmap_.unlock(ppn, entry.without(PmapEntry::kMoving | clear_also));
+    }
+    move_ended_.notify_all();
+}
+
+void GuestMemory::wait_while_moving(Ppn ppn) {
+    std::unique_lock lock(move_mutex_);
+    move_ended_.wait(lock, [&] { return !pmap_.load_stable(ppn).moving(); });
+}
+
+}  // namespace shadowbox

@@ -1,0 +1,259 @@
+// SPDX-License-Identifier: MIT
+// GuestMemory: copies for devices and viewers, DMA pins, and the page walker's loads and compare-and-swaps. A
+// copy holds the PPN lock, so a page cannot change its machine page half way.
+#define XXH_INLINE_ALL
+#include <xxhash.h>
+
+#include <algorithm>
+#include <cstring>
+
+#include "mmu/guest_access.h"
+#include "mmu/guest_memory.h"
+
+namespace shadowbox {
+
+namespace {
+
+/// Calls piece(ppn, offset, bytes) for each page that [start, start + bytes.size()) touches.
+template <class Byte, class Piece>
+bool by_pages(Gpa start, std::span<Byte> bytes, Piece piece) {
+    bool all = true;
+    while (!bytes.empty()) {
+        std::size_t size = std::min<std::size_t>(bytes.size(), kPageSize - start.offset());
+        all &= piece(start.ppn(), static_cast<u32>(start.offset()), bytes.first(size));
+        start += size;
+        bytes = bytes.subspan(size);
+    }
+    return all;
+}
+
+bool reads_as_zeros(PageState state) {
+    return state == PageState::kUntouched || state == PageState::kBallooned;
+}
+
+}  // namespace
+
+bool GuestMemory::read(Gpa from, std::span<u8> to) {
+    return by_pages(from, to,
+                    [&](Ppn ppn, u32 offset, std::span<u8> part) { return read_page(ppn, offset, part); });
+}
+
+bool GuestMemory::write(Gpa to, std::span<const u8> from) {
+    return by_pages(to, from, [&](Ppn ppn, u32 offset, std::span<const u8> part) {
+        return write_page(ppn, offset, part);
+    });
+}
+
+bool GuestMemory::peek(Gpa from, std::span<u8> to) const {
+    return by_pages(from, to,
+                    [&](Ppn ppn, u32 offset, std::span<u8> part) { return peek_page(ppn, offset, part); });
+}
+
+bool GuestMemory::read_page(Ppn ppn, u32 offset, std::span<u8> to) {
+    for (;;) {
+        PmapEntry entry = pmap_.lock(ppn);
+        if (entry.state() == PageState::kMmio) {
+            std::memset(to.data(), 0xFF, to.size());
+            return false;
+        }
+        if (entry.has_mpn()) {
+            guest_copy_out(to.data(), pool_.host(entry.mpn()) + offset, to.size());
+            pmap_.unlock(ppn, entry.with(PmapEntry::kAccessed));
+            return true;
+        }
+        pmap_.unlock(ppn, entry);
+        if (reads_as_zeros(entry.state()) && !entry.moving()) {
+            std::memset(to.data(), 0, to.size());
+            return true;
+        }
+        PageOutcome outcome = demand(ppn, PageAccess::kRead);
+        if (outcome == PageOutcome::kRefused) return false;
+        if (outcome == PageOutcome::kWait) wait_for(ppn);
+    }
+}
+
+bool GuestMemory::write_page(Ppn ppn, u32 offset, std::span<const u8> from) {
+    PageAccess access = from.size() == kPageSize ? PageAccess::kOverwrite : PageAccess::kWrite;
+    for (;;) {
+        PmapEntry entry = pmap_.lock(ppn);
+        if (entry.state() == PageState::kMmio) return false;
+        if (entry.state() == PageState::kRom || entry.protects(kProtectRom)) {
+            pmap_.unlock(ppn, entry);
+            return true;
+        }
+        if (entry.writable_now()) {
+            guest_copy_in(pool_.host(entry.mpn()) + offset, from.data(), from.size());
+            pmap_.unlock(ppn, entry.unprotect(kProtectDirtyLog).with(PmapEntry::kAccessed));
+            if (entry.protects(kProtectCode)) notify_code_write(ppn, offset, static_cast<u32>(from.size()));
+            if (entry.protects(kProtectTrace)) notify_traced_write(ppn);
+            return true;
+        }
+        pmap_.unlock(ppn, entry);
+        PageOutcome outcome = demand(ppn, access);
+        if (outcome == PageOutcome::kRefused) return false;
+        if (outcome == PageOutcome::kWait) wait_for(ppn);
+    }
+}
+
+bool GuestMemory::peek_page(Ppn ppn, u32 offset, std::span<u8> to) const {
+    Pmap& pmap = const_cast<Pmap&>(pmap_);  // only the lock bit changes
+    PmapEntry entry = pmap.lock(ppn);
+    if (entry.state() == PageState::kMmio) {
+        std::memset(to.data(), 0xFF, to.size());
+        return false;
+    }
+    if (entry.has_mpn()) guest_copy_out(to.data(), pool_.host(entry.mpn()) + offset, to.size());
+    pmap.unlock(ppn, entry);
+    if (entry.has_mpn()) return true;
+    std::memset(to.data(), 0, to.size());
+    if (reads_as_zeros(entry.state())) return true;
+    u8 whole[kPageSize];
+    if (!pager_.peek(*this, ppn, whole)) return false;
+    std::memcpy(to.data(), whole + offset, to.size());
+    return true;
+}
+
+u64 GuestMemory::content_hash() const {
+    XXH64_state_t state;
+    XXH64_reset(&state, 0);
+    u8 page[kPageSize];
+    pmap_.for_each([&](Ppn ppn, PmapEntry entry) {
+        if (!entry.is_ram()) return;
+        peek_page(ppn, 0, page);
+        XXH64_update(&state, page, sizeof page);
+    });
+    return XXH64_digest(&state);
+}
+
+// --- DMA pins ---
+
+PinnedPage GuestMemory::pin(Ppn ppn, PageAccess access) {
+    bool write = access != PageAccess::kRead;
+    for (;;) {
+        PmapEntry entry = pmap_.lock(ppn);
+        if (entry.state() == PageState::kMmio) return {};
+        bool rom = entry.state() == PageState::kRom || entry.protects(kProtectRom);
+        if (write && rom) {
+            pmap_.unlock(ppn, entry);
+            return {};
+        }
+        bool own = entry.state() == PageState::kResident || entry.state() == PageState::kRom;
+        if (own && !entry.moving() && !entry.protects(kProtectCow)) {
+            pool_.pin(entry.mpn());
+            if (write) entry = entry.unprotect(kProtectDirtyLog);
+            pmap_.unlock(ppn, entry.with(PmapEntry::kAccessed));
+            return PinnedPage(*this, ppn, pool_.host(entry.mpn()), write);
+        }
+        pmap_.unlock(ppn, entry);
+        // Also for reading the page must be the guest's own: a pin promises that the machine page does not
+        // change, which a store to a shared page would have to break.
+        PageOutcome outcome = demand(ppn, write ? access : PageAccess::kWrite);
+        if (outcome == PageOutcome::kRefused) return {};
+        if (outcome == PageOutcome::kWait) wait_for(ppn);
+    }
+}
+
+PinnedPage::PinnedPage(PinnedPage&& other) noexcept
+    : memory_(other.memory_), ppn_(other.ppn_), host_(other.host_), written_(other.written_) {
+    other.host_ = nullptr;
+}
+
+PinnedPage& PinnedPage::operator=(PinnedPage&& other) noexcept {
+    std::swap(memory_, other.memory_);
+    std::swap(ppn_, other.ppn_);
+    std::swap(host_, other.host_);
+    std::swap(written_, other.written_);
+    return *this;
+}
+
+PinnedPage::~PinnedPage() { release(); }
+
+void PinnedPage::release() {
+    if (!host_) return;
+    Mpn mpn = memory_->pool_.mpn_of(host_);
+    host_ = nullptr;
+    if (written_) {
+        // The page may have been cleaned, marked or traced while it was pinned, or be mapped elsewhere by
+        // now.
+        PmapEntry entry = memory_->pmap_.lock(ppn_);
+        if (entry.state() != PageState::kMmio) {
+            bool same = entry.has_mpn() && entry.mpn() == mpn;
+            memory_->pmap_.unlock(ppn_, same ? entry.unprotect(kProtectDirtyLog) : entry);
+            if (same && entry.protects(kProtectCode)) memory_->notify_code_write(ppn_, 0, kPageSize);
+            if (same && entry.protects(kProtectTrace)) memory_->notify_traced_write(ppn_);
+        }
+    }
+    memory_->pool_.unpin(mpn);
+}
+
+// --- the page walker ---
+
+bool GuestMemory::walk_load(Gpa where, unsigned size, u64& value) {
+    return try_walk_load(where, size, value) == PageOutcome::kReady;
+}
+
+bool GuestMemory::walk_compare_exchange(Gpa where, unsigned size, u64 expected, u64 desired, bool& swapped) {
+    return try_walk_compare_exchange(where, size, expected, desired, swapped) == PageOutcome::kReady;
+}
+
+PageOutcome GuestMemory::try_walk_load(Gpa where, unsigned size, u64& value) {
+    where = apply_a20(where);
+    for (;;) {
+        PmapEntry entry = pmap_.load_stable(where.ppn());
+        if (__builtin_expect(entry.has_mpn(), 1)) {
+            const u8* host = pool_.host(entry.mpn()) + where.offset();
+            value = size == 8 ? guest_load<u64>(host) : guest_load<u32>(host);
+            // No lock and no 'cached' bit: if the machine page changed meanwhile the bytes may be anybody's.
+            std::atomic_thread_fence(std::memory_order_acquire);
+            PmapEntry again = pmap_.load_stable(where.ppn());
+            if (again.has_mpn() && again.mpn() == entry.mpn()) return PageOutcome::kReady;
+            continue;
+        }
+        if (entry.state() == PageState::kMmio) {
+            value = size == 8 ? ~u64{0} : u64{0xFFFF'FFFF};
+            return PageOutcome::kReady;
+        }
+        if (reads_as_zeros(entry.state()) && !entry.moving()) {
+            value = 0;
+            return PageOutcome::kReady;
+        }
+        PageOutcome outcome = demand(where.ppn(), PageAccess::kRead);
+        if (outcome != PageOutcome::kReady) return outcome;
+    }
+}
+
+PageOutcome GuestMemory::try_walk_compare_exchange(Gpa where, unsigned size, u64 expected, u64 desired,
+                                                   bool& swapped) {
+    where = apply_a20(where);
+    Ppn ppn = where.ppn();
+    for (;;) {
+        PmapEntry entry = pmap_.lock(ppn);
+        swapped = true;  // what cannot be written counts as written: the walk goes on
+        if (entry.state() == PageState::kMmio) return PageOutcome::kReady;
+        if (entry.state() == PageState::kRom || entry.protects(kProtectRom)) {
+            pmap_.unlock(ppn, entry);
+            return PageOutcome::kReady;
+        }
+        if (entry.writable_now()) {
+            u8* host = pool_.host(entry.mpn()) + where.offset();
+            if (size == 8) {
+                swapped = __atomic_compare_exchange_n(reinterpret_cast<u64*>(host), &expected, desired, false,
+                                                      __ATOMIC_SEQ_CST, __ATOMIC_RELAXED);
+            } else {
+                u32 old = static_cast<u32>(expected);
+                swapped =
+                    __atomic_compare_exchange_n(reinterpret_cast<u32*>(host), &old, static_cast<u32>(desired),
+                                                false, __ATOMIC_SEQ_CST, __ATOMIC_RELAXED);
+            }
+            pmap_.unlock(ppn, entry.unprotect(kProtectDirtyLog));
+            if (entry.protects(kProtectCode)) notify_code_write(ppn, static_cast<u32>(where.offset()), size);
+            if (entry.protects(kProtectTrace)) notify_traced_write(ppn);
+            return PageOutcome::kReady;
+        }
+        pmap_.unlock(ppn, entry);
+        PageOutcome outcome = demand(ppn, PageAccess::kWrite);
+        if (outcome != PageOutcome::kReady) return outcome;
+    }
+}
+
+}  // namespace shadowbox

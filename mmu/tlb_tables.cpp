@@ -1,0 +1,86 @@
+// SPDX-License-Identifier: MIT
+// The memory of the tables, PCID slots, and emptying front TLB entries.
+#include "mmu/tlb_tables.h"
+
+#include <new>
+
+#include "core/check.h"
+
+namespace shadowbox {
+
+VcpuMmu::Tables::Tables() {
+    Expected<MemoryMap> region = MemoryMap::reserve(sizeof(Memory), u64{1} << 21);
+    VM_CHECK(region.has_value());
+    map = std::move(*region);
+}
+
+int VcpuMmu::Tables::slot_of(u16 pcid) const {
+    for (unsigned i = 0; i < kPcidSlots; ++i) {
+        if (slots[i].used && slots[i].pcid == pcid) return static_cast<int>(i);
+    }
+    return -1;
+}
+
+unsigned VcpuMmu::Tables::take_slot(u16 pcid) {
+    int found = slot_of(pcid);
+    unsigned number = 0;
+    if (found >= 0) {
+        number = static_cast<unsigned>(found);
+    } else {
+        for (unsigned i = 0; i < kPcidSlots && slots[number].used; ++i) {
+            if (!slots[i].used || slots[i].last_use < slots[number].last_use) number = i;
+        }
+        if (slots[number].used) {
+            flush_front(contexts_of(number), Which::kAll);
+            shadow(number).flush();
+        } else {
+            // First use: zeroed memory is an empty shadow table, but a tag of zero would match page 0.
+            for (unsigned p = 0; p < kPrivileges; ++p) new (&context(number, p)) TlbContext;
+        }
+        slots[number].used = true;
+        slots[number].pcid = pcid;
+    }
+    slots[number].last_use = ++clock;
+    return number;
+}
+
+void VcpuMmu::Tables::empty(TlbEntry& entry) {
+    if (entry.write_tag != kNoTag) write_right_lost = true;
+    entry = TlbEntry();
+}
+
+void VcpuMmu::Tables::flush_front(u32 contexts, Which which) {
+    sweep(
+        contexts, [&](TlbEntry& entry) { return concerns(entry.ppn, which); },
+        [&](CodeTlbEntry& entry) { return concerns(entry.ppn, which); });
+}
+
+void VcpuMmu::Tables::drop_front(Vpn vpn, u32 contexts, Which which) {
+    u64 tag = start_of(vpn).value;
+    unsigned i = TlbContext::index(tag);
+    for (u32 rest = data_filled[i] & contexts; rest; rest &= rest - 1) {
+        unsigned number = static_cast<unsigned>(__builtin_ctz(rest));
+        TlbEntry& entry = context(number).data[i];
+        if ((entry.read_tag != tag && entry.write_tag != tag) || !concerns(entry.ppn, which)) continue;
+        empty(entry);
+        data_filled[i] &= ~(u32{1} << number);
+    }
+    i = TlbContext::code_index(tag);
+    for (u32 rest = code_filled[i] & contexts; rest; rest &= rest - 1) {
+        unsigned number = static_cast<unsigned>(__builtin_ctz(rest));
+        CodeTlbEntry& entry = context(number).code[i];
+        if (entry.tag != tag || !concerns(entry.ppn, which)) continue;
+        entry = CodeTlbEntry();
+        code_filled[i] &= ~(u32{1} << number);
+    }
+}
+
+void VcpuMmu::Tables::drop_front(const VpnRange& range, u32 contexts, Which which) {
+    if (range.everything) {
+        flush_front(contexts, which);
+        return;
+    }
+    for (u64 i = 0; i < range.count; ++i) drop_front(range.first + i, contexts, which);
+}
+
+}  // namespace shadowbox

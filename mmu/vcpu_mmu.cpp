@@ -1,0 +1,224 @@
+// SPDX-License-Identifier: MIT
+// VcpuMmu: the way of a TLB miss. Shadow table or page walk gives the PPN, the pmap gives the host page, the
+// front TLB gets an entry with the rights of the current privilege. Invalidation is in vcpu_mmu_flush.cpp.
+#include "mmu/vcpu_mmu.h"
+
+#include "core/check.h"
+#include "mmu/page_rights.h"
+#include "mmu/tlb_tables.h"
+
+namespace shadowbox {
+
+namespace {
+constexpr unsigned kUserPrivilege = 0, kSupervisor = 1, kSupervisorWithAc = 2;
+}  // namespace
+
+VcpuMmu::VcpuMmu(GuestMemory& memory) : memory_(memory), tables_(new Tables), scratch_(new u8[kPageSize]()) {
+    switch_slot(0);
+    memory_.safepoints().attach(*this);
+}
+
+VcpuMmu::~VcpuMmu() {
+    if (participant_) memory_.safepoints().remove(*participant_);
+    memory_.safepoints().detach(*this);
+}
+
+WalkAccess VcpuMmu::walk_access(MemoryAccess access, unsigned privilege) const {
+    WalkAccess walk;
+    walk.write = access == MemoryAccess::kWrite;
+    walk.execute = access == MemoryAccess::kExecute;
+    walk.user = privilege == kUserPrivilege;
+    walk.explicit_ac = privilege == kSupervisorWithAc;
+    return walk;
+}
+
+Resolved VcpuMmu::refuse(PageOutcome outcome, Ppn ppn) {
+    wait_ppn_ = ppn;
+    Resolved result;
+    result.kind = outcome == PageOutcome::kRefused ? Resolved::Kind::kRefused : Resolved::Kind::kWait;
+    result.gpa = start_of(ppn);
+    return result;
+}
+
+tl::expected<Translation, Resolved> VcpuMmu::translate(Gva gva, WalkAccess access) {
+    Vpn vpn = gva.vpn();
+    Translation t;
+    if (tables_->shadow(slot_).find(vpn, t) || tables_->global().find(vpn, t)) {
+        // A hit without the needed right walks again before it faults: the guest may have widened the rights
+        // or need its D bit set.
+        if (access_allowed(control_, t, access) && (!access.write || t.dirty)) {
+            ++counters_.shadow_hits;
+            return t;
+        }
+    }
+    ++counters_.walks;
+    WalkResult walked = walk_page_tables(control_, memory_, gva, access);
+    if (walked) {
+        // The same page may be in the other table with the G bit as it was.
+        tables_->shadow(slot_).drop(vpn);
+        (walked->global ? tables_->global() : tables_->shadow(slot_)).insert(vpn, *walked);
+        return *walked;
+    }
+    const WalkFailure& failure = walked.error();
+    if (failure.wait) {
+        return tl::unexpected(
+            refuse(failure.refused ? PageOutcome::kRefused : PageOutcome::kWait, failure.wait_ppn));
+    }
+    ++counters_.faults;
+    // A fault invalidates what is cached for the address (SDM 3A 4.10.4.1, "page faults").
+    tables_->shadow(slot_).drop(vpn);
+    tables_->global().drop(vpn);
+    tables_->drop_front(vpn, Tables::contexts_of(slot_), Tables::Which::kAll);
+    Resolved fault;
+    fault.kind = Resolved::Kind::kFault;
+    fault.error_code = failure.error_code;
+    return tl::unexpected(fault);
+}
+
+Resolved VcpuMmu::resolve(Gva gva, unsigned size, MemoryAccess access, bool implicit_supervisor) {
+    unsigned privilege = implicit_supervisor ? kSupervisor : privilege_;
+    if (__builtin_expect(!(control_.cr0 & cr::kPg), 0)) {
+        Translation t;
+        t.ppn = Gpa(gva.value & 0xFFFF'FFFF).ppn();
+        t.writable = t.user = t.executable = t.dirty = true;
+        return attach(gva, t, access, privilege);
+    }
+    tl::expected<Translation, Resolved> t = translate(gva, walk_access(access, privilege));
+    if (!t) return t.error();
+    return attach(gva, *t, access, privilege);
+}
+
+Resolved VcpuMmu::attach(Gva gva, const Translation& t, MemoryAccess access, unsigned privilege) {
+    Ppn ppn = memory_.apply_a20(start_of(t.ppn)).ppn();
+    Pmap& pmap = memory_.pmap();
+    bool write = access == MemoryAccess::kWrite;
+    Resolved result;
+    result.gpa = Gpa(start_of(ppn).value + gva.offset());
+    for (;;) {
+        PmapEntry entry = pmap.load_stable(ppn);
+        if (entry.state() == PageState::kMmio) {
+            result.kind = Resolved::Kind::kMmio;
+            return result;
+        }
+        if (write && (entry.state() == PageState::kRom || entry.protects(kProtectRom))) {
+            result.kind = Resolved::Kind::kHost;
+            result.rom = true;
+            result.host = scratch_.get() + gva.offset();
+            return result;
+        }
+        if (!(write ? entry.writable_now() : entry.has_mpn())) {
+            PageOutcome outcome = memory_.demand(ppn, write ? PageAccess::kWrite : PageAccess::kRead);
+            if (outcome == PageOutcome::kReady) continue;
+            return refuse(outcome, ppn);
+        }
+        if (write && entry.protects(kProtectDirtyLog)) {
+            PmapEntry locked = pmap.lock(ppn);
+            if (locked.state() != PageState::kMmio) pmap.unlock(ppn, locked.unprotect(kProtectDirtyLog));
+            continue;
+        }
+        bool may_write = t.dirty && entry.reasons() == 0 && entry.writable_now() &&
+                         access_allowed(control_, t, walk_access(MemoryAccess::kWrite, privilege));
+        // Telling the pmap comes before the entry exists: whoever changes the page next sees the bit and asks
+        // us. If the word changed meanwhile, what was judged above no longer counts. A traced page gets no
+        // entry, yet the pointer in the result can write until the next safepoint.
+        bool writes = may_write || (write && !entry.protects(kProtectCode));
+        u64 marks = PmapEntry::kCached | PmapEntry::kAccessed | (writes ? PmapEntry::kWritten : 0);
+        if ((entry.word() & marks) != marks && !pmap.exchange(ppn, entry, entry.with(marks))) continue;
+        u8* page = memory_.pool().host(entry.mpn());
+        Translation at = t;
+        at.ppn = ppn;
+        fill(gva, at, page, access, privilege, may_write);
+        if (writes && !may_write) tables_->write_right_lost = true;
+        if (write && entry.protects(kProtectTrace)) memory_.notify_traced_write(ppn);
+        result.kind = Resolved::Kind::kHost;
+        result.code_page = write && entry.protects(kProtectCode);
+        result.host = page + gva.offset();
+        return result;
+    }
+}
+
+void VcpuMmu::fill(Gva gva, const Translation& t, const u8* page, MemoryAccess access, unsigned privilege,
+                   bool may_write) {
+    ++counters_.tlb_fills;
+    u64 tag = gva.value & ~kPageOffsetMask;
+    u64 delta = reinterpret_cast<u64>(page) - tag;
+    u64 ppn_word = t.ppn.value | (t.global ? kGlobalEntry : 0);
+    TlbContext& context = tables_->context(slot_, privilege);
+    u32 bit = u32{1} << (slot_ * kPrivileges + privilege);
+    if (access == MemoryAccess::kExecute) {
+        unsigned i = TlbContext::code_index(tag);
+        context.code[i] = CodeTlbEntry{tag, delta, ppn_word, 0};
+        tables_->code_filled[i] |= bit;
+        return;
+    }
+    unsigned i = TlbContext::index(tag);
+    TlbEntry& entry = context.data[i];
+    if (entry.write_tag != kNoTag && !(may_write && entry.write_tag == tag)) tables_->write_right_lost = true;
+    bool may_read = access_allowed(control_, t, walk_access(MemoryAccess::kRead, privilege));
+    entry = TlbEntry{may_read ? tag : kNoTag, may_write ? tag : kNoTag, delta, ppn_word};
+    tables_->data_filled[i] |= bit;
+}
+
+void VcpuMmu::wait_for_page() {
+    if (participant_) participant_->add_hazard(wait_ppn_);
+    OutsideScope outside(participant_);
+    memory_.wait_for(wait_ppn_);
+}
+
+// --- context switches ---
+
+void VcpuMmu::select_context() {
+    context_ = &tables_->context(slot_, privilege_);
+    supervisor_context_ = &tables_->context(slot_, kSupervisor);
+}
+
+void VcpuMmu::set_privilege(bool user, bool ac) {
+    ac_ = ac;
+    // Without SMAP the AC flag changes nothing, and one supervisor context serves both.
+    privilege_ = user ? kUserPrivilege : ac && (control_.cr4 & cr::kSmap) ? kSupervisorWithAc : kSupervisor;
+    select_context();
+}
+
+void VcpuMmu::switch_slot(u16 pcid) {
+    slot_ = tables_->take_slot(pcid);
+    select_context();
+}
+
+// --- looking ---
+
+void VcpuMmu::for_each_entry(const std::function<void(Vpn, Ppn, const char*)>& visit) const {
+    for (unsigned privilege = 0; privilege < kPrivileges; ++privilege) {
+        const TlbContext& context = tables_->context(slot_, privilege);
+        auto show = [&](u64 tag, u64 ppn_word, bool read, bool write, bool execute) {
+            char rights[] = {privilege == kUserPrivilege ? 'u' : 's',
+                             read ? 'r' : '-',
+                             write ? 'w' : '-',
+                             execute ? 'x' : '-',
+                             ppn_word & kGlobalEntry ? 'g' : '-',
+                             0};
+            visit(Gva(tag).vpn(), Ppn(ppn_word & ~kGlobalEntry), rights);
+        };
+        for (const TlbEntry& entry : context.data) {
+            bool read = entry.read_tag != kNoTag, write = entry.write_tag != kNoTag;
+            if (read || write) show(read ? entry.read_tag : entry.write_tag, entry.ppn, read, write, false);
+        }
+        for (const CodeTlbEntry& entry : context.code) {
+            if (entry.tag != kNoTag) show(entry.tag, entry.ppn, false, false, true);
+        }
+    }
+}
+
+void VcpuMmu::inspect(Inspector& inspector) const {
+    inspector.field("tlb fills", counters_.tlb_fills);
+    inspector.field("shadow hits", counters_.shadow_hits);
+    inspector.field("walks", counters_.walks);
+    inspector.field("faults", counters_.faults);
+    inspector.field("context switches", counters_.context_switches);
+    inspector.field("full flushes", counters_.full_flushes);
+    inspector.field("page flushes", counters_.page_flushes);
+    for (unsigned i = 0; i < kPcidSlots; ++i) {
+        if (tables_->slots[i].used) inspector.hex(fmt::format("pcid of slot {}", i), tables_->slots[i].pcid);
+    }
+}
+
+}  // namespace shadowbox

@@ -1,0 +1,123 @@
+// SPDX-License-Identifier: MIT
+// One vCPU's view of memory: the current TlbContext, the shadow tables behind it, and the slow path that
+// fills them. cpu/ probes `context()` inline and calls resolve() on a miss. Owner: the vCPU thread; other
+// threads only post drop requests through the SafepointDomain.
+#pragma once
+
+#include <functional>
+#include <memory>
+
+#include "core/inspect.h"
+#include "mmu/guest_memory.h"
+#include "mmu/page_walk.h"
+#include "mmu/tlb.h"
+
+namespace shadowbox {
+
+enum class MemoryAccess : u8 { kRead, kWrite, kExecute };
+
+/// What one page-local access found.
+struct Resolved {
+    enum class Kind : u8 {
+        kHost,    ///< `host` points at the byte; valid until the next taken safepoint
+        kMmio,    ///< go to the MachineBus with `gpa`
+        kFault,   ///< #PF with `error_code` (CR2 = the gva asked for)
+        kWait,    ///< wait_for_page(), then restart the instruction
+        kRefused  ///< pool exhausted: stop the VM with a message
+    };
+    Kind kind = Kind::kFault;
+    bool code_page =
+        false;         ///< kHost and write: the page holds cached code; tell CodeWriteListener after storing
+    bool rom = false;  ///< kHost and write to ROM: discard the store (host is a scratch page)
+    u8* host = nullptr;
+    Gpa gpa;
+    u32 error_code = 0;
+};
+
+/// Counters of one vCPU's translation path; rows of `info tlb`.
+struct MmuCounters {
+    u64 tlb_fills = 0, shadow_hits = 0, walks = 0, faults = 0, context_switches = 0, full_flushes = 0,
+        page_flushes = 0;
+};
+
+class VcpuMmu {
+   public:
+    explicit VcpuMmu(GuestMemory& memory);
+    ~VcpuMmu();
+    VcpuMmu(const VcpuMmu&) = delete;
+    VcpuMmu& operator=(const VcpuMmu&) = delete;
+
+    /// The context of the current privilege: what inline probes use. The supervisor-without-AC context serves
+    /// implicit supervisor accesses (descriptor tables, TSS) made at CPL 3.
+    TlbContext* context() const { return context_; }
+    TlbContext* implicit_supervisor_context() const { return supervisor_context_; }
+
+    /// Slow path of a miss. `size` bytes must not cross a page. `implicit_supervisor`: see above.
+    /// Under CR0.PG=0 or a hit in the shadow table no walk happens.
+    /// A result for writing may have changed the page's MPN only if no vCPU held a pointer to the old one; a
+    /// page that needs more than that answers kWait.
+    Resolved resolve(Gva gva, unsigned size, MemoryAccess access, bool implicit_supervisor = false);
+    /// After kWait, holding no host pointer: leaves guest code, blocks until the page may be ready, enters
+    /// again. Then restart the instruction.
+    void wait_for_page();
+
+    /// Control registers. Each does the invalidation that the manual requires (SDM 3A 4.10.4.1).
+    void set_control(u64 cr0, u64 cr4, u64 efer);  ///< after MOV CR0/CR4, WRMSR EFER
+    /// MOV CR3; `keep` is bit 63 with CR4.PCIDE. PAE's PDPTEs are loaded first by load_pdptes().
+    void set_cr3(u64 cr3, bool keep);
+    void set_pkru(u32 pkru);
+    /// Reads the four PDPTEs of `cr3` and checks reserved bits; false: #GP(0), nothing changed.
+    bool load_pdptes(u64 cr3, u64 cr0, u64 cr4, u64 efer);
+    /// CPL 3 or not, and EFLAGS.AC (matters with SMAP). Cheap: swaps pointers.
+    void set_privilege(bool user, bool ac);
+    const PagingControl& control() const { return control_; }
+
+    void invlpg(Gva gva);
+    /// INVPCID types 0 to 3 (SDM 2A INVPCID).
+    void invpcid(unsigned type, u16 pcid, Gva gva);
+    /// Everything, global entries too.
+    void flush_all();
+    /// Drops every cached translation of one PPN, by reverse search of the contexts in use.
+    void drop_ppn(Ppn ppn);
+    /// Like drop_ppn, but only the right to write (the page became protected).
+    void drop_write(Ppn ppn);
+    /// What SafepointDomain calls: serves one request in one search. True if a right to write was dropped, or
+    /// may have been in use without its entry still being there.
+    bool apply(const DropRequest& request);
+
+    /// Visits what the front TLB holds in the current PCID, for `info tlb`: vpn, ppn and rights as "urwxg-"
+    /// letters. On the vCPU thread or while the VM is stopped.
+    void for_each_entry(const std::function<void(Vpn, Ppn, const char*)>& visit) const;
+    void inspect(Inspector& inspector) const;
+    SafepointParticipant* participant() const { return participant_; }
+
+    GuestMemory& memory() { return memory_; }
+    const MmuCounters& counters() const { return counters_; }
+
+   private:
+    GuestMemory& memory_;
+    PagingControl control_;
+    TlbContext* context_ = nullptr;
+    TlbContext* supervisor_context_ = nullptr;
+    MmuCounters counters_;
+    struct Tables;  // PCID slots: shadow table and three contexts each (tlb_tables.h)
+    std::unique_ptr<Tables> tables_;
+    SafepointParticipant* participant_ = nullptr;
+    Ppn wait_ppn_;
+    unsigned slot_ = 0;              // current PCID slot
+    unsigned privilege_ = 1;         // 0 user, 1 supervisor, 2 supervisor with AC
+    bool ac_ = false;                // EFLAGS.AC as last told
+    std::unique_ptr<u8[]> scratch_;  // where stores to ROM go
+
+    friend class SafepointDomain;
+    void select_context();
+    void switch_slot(u16 pcid);
+    tl::expected<Translation, Resolved> translate(Gva gva, WalkAccess access);
+    Resolved attach(Gva gva, const Translation& translation, MemoryAccess access, unsigned privilege);
+    void fill(Gva gva, const Translation& translation, const u8* page, MemoryAccess access,
+              unsigned privilege, bool may_write);
+    WalkAccess walk_access(MemoryAccess access, unsigned privilege) const;
+    Resolved refuse(PageOutcome outcome, Ppn ppn);
+};
+
+}  // namespace shadowbox

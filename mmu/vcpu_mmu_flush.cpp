@@ -1,0 +1,162 @@
+// SPDX-License-Identifier: MIT
+// VcpuMmu: everything that drops translations: control registers, INVLPG, INVPCID (SDM 3A 4.10.4.1) and
+// remapping.
+#include <algorithm>
+
+#include "mmu/page_rights.h"
+#include "mmu/tlb_tables.h"
+#include "mmu/vcpu_mmu.h"
+
+namespace shadowbox {
+
+// --- control registers ---
+
+void VcpuMmu::set_control(u64 cr0, u64 cr4, u64 efer) {
+    u64 changed0 = control_.cr0 ^ cr0, changed4 = control_.cr4 ^ cr4, changed_efer = control_.efer ^ efer;
+    control_.cr0 = cr0;
+    control_.cr4 = cr4;
+    control_.efer = efer;
+    // Another mode, other rules for reserved bits, or a change that the manual lists: nothing survives. The
+    // manual asks for less in some of these cases; they are rare.
+    bool all = (changed0 & cr::kPg) ||
+               (changed4 & (cr::kPse | cr::kPae | cr::kPge | cr::kLa57 | cr::kPcide | cr::kSmep)) ||
+               (changed_efer & (cr::kNxe | cr::kLma));
+    // Rights of the front TLB are judged under these; the shadow tables hold the guest's own bits.
+    bool front = (changed0 & cr::kWp) || (changed4 & (cr::kSmap | cr::kPke));
+    if (all) {
+        flush_all();
+    } else if (front) {
+        tables_->flush_front(Tables::all_contexts(), Tables::Which::kAll);
+    }
+    if (changed4 & cr::kPcide) switch_slot(cr4 & cr::kPcide ? control_.cr3 & 0xFFF : 0);
+    if (changed4 & cr::kSmap) set_privilege(privilege_ == 0, ac_);
+}
+
+void VcpuMmu::set_cr3(u64 cr3, bool keep) {
+    ++counters_.context_switches;
+    control_.cr3 = cr3;
+    bool pcids = control_.cr4 & cr::kPcide;
+    switch_slot(pcids ? cr3 & 0xFFF : 0);
+    if (pcids && keep) return;
+    tables_->flush_front(Tables::contexts_of(slot_), Tables::Which::kNonGlobal);
+    tables_->shadow(slot_).flush();
+}
+
+void VcpuMmu::set_pkru(u32 pkru) {
+    if (control_.pkru == pkru) return;
+    control_.pkru = pkru;
+    if (control_.cr4 & cr::kPke) tables_->flush_front(Tables::all_contexts(), Tables::Which::kAll);
+}
+
+bool VcpuMmu::load_pdptes(u64 cr3, u64 cr0, u64 cr4, u64 efer) {
+    constexpr u64 kLme = 1 << 8;
+    if (!(cr0 & cr::kPg) || !(cr4 & cr::kPae) || (efer & (kLme | cr::kLma))) return true;
+    u64 loaded[4];
+    for (unsigned i = 0; i < 4; ++i) {
+        Gpa where((cr3 & 0xFFFF'FFE0) + i * 8);
+        for (;;) {
+            PageOutcome outcome = memory_.try_walk_load(where, 8, loaded[i]);
+            if (outcome == PageOutcome::kReady) break;
+            // Exhausted is seen again, and reported, by the next access; meanwhile the entry counts as
+            // absent.
+            if (outcome == PageOutcome::kRefused) {
+                loaded[i] = 0;
+                break;
+            }
+            wait_ppn_ = memory_.apply_a20(where).ppn();
+            wait_for_page();
+        }
+        // SDM 3A 4.4.1: bits 2:1, 8:5 and those above the physical width, in present entries only.
+        constexpr u64 kReserved = 0x1E6 | (~u64{0} << kPhysicalBits);
+        if ((loaded[i] & 1) && (loaded[i] & kReserved)) return false;
+    }
+    std::copy(loaded, loaded + 4, control_.pdpte);
+    return true;
+}
+
+// --- INVLPG, INVPCID ---
+
+void VcpuMmu::flush_all() {
+    ++counters_.full_flushes;
+    tables_->flush_front(Tables::all_contexts(), Tables::Which::kAll);
+    for (unsigned i = 0; i < kPcidSlots; ++i) {
+        if (tables_->slots[i].used) tables_->shadow(i).flush();
+    }
+    tables_->global().flush();
+}
+
+void VcpuMmu::invlpg(Gva gva) {
+    ++counters_.page_flushes;
+    Vpn vpn = gva.vpn();
+    ShadowTable& own = tables_->shadow(slot_);
+    VpnRange range = own.extent(vpn);
+    tables_->drop_front(range, Tables::contexts_of(slot_), Tables::Which::kAll);
+    own.drop(range);
+    // Global translations of the page go in every PCID.
+    VpnRange global_range = tables_->global().extent(vpn);
+    tables_->drop_front(global_range, Tables::all_contexts(), Tables::Which::kGlobal);
+    tables_->global().drop(global_range);
+}
+
+void VcpuMmu::invpcid(unsigned type, u16 pcid, Gva gva) {
+    if (type == 2) {
+        flush_all();
+        return;
+    }
+    ++counters_.page_flushes;
+    if (type == 3) {
+        tables_->flush_front(Tables::all_contexts(), Tables::Which::kNonGlobal);
+        for (unsigned i = 0; i < kPcidSlots; ++i) {
+            if (tables_->slots[i].used) tables_->shadow(i).flush();
+        }
+        return;
+    }
+    int found = tables_->slot_of(pcid);
+    if (found < 0) return;
+    unsigned slot = static_cast<unsigned>(found);
+    VpnRange range{gva.vpn(), 0, true};
+    if (type == 0) range = tables_->shadow(slot).extent(gva.vpn());
+    tables_->drop_front(range, Tables::contexts_of(slot), Tables::Which::kNonGlobal);
+    tables_->shadow(slot).drop(range);
+}
+
+// --- remapping ---
+
+bool VcpuMmu::apply(const DropRequest& request) {
+    // Requests name at most some hundreds of pages; a small filter keeps most entries from the search.
+    std::vector<Ppn> sorted = request.ppns;
+    std::sort(sorted.begin(), sorted.end());
+    u64 filter[16] = {};
+    for (Ppn ppn : sorted) filter[ppn.value / 64 % 16] |= u64{1} << ppn.value % 64;
+    auto named = [&](u64 ppn_word) {
+        u64 ppn = ppn_word & ~kGlobalEntry;
+        if (request.everything) return true;
+        if (!(filter[ppn / 64 % 16] >> ppn % 64 & 1)) return false;
+        return std::binary_search(sorted.begin(), sorted.end(), Ppn(ppn));
+    };
+    auto data = [&](TlbEntry& entry) {
+        if (!named(entry.ppn)) return false;
+        if (!request.write_only) return true;
+        if (entry.write_tag == kNoTag) return false;
+        tables_->write_right_lost = true;
+        entry.write_tag = kNoTag;
+        return entry.read_tag == kNoTag;
+    };
+    auto code = [&](CodeTlbEntry& entry) { return !request.write_only && named(entry.ppn); };
+    if (request.everything || !sorted.empty()) tables_->sweep(Tables::all_contexts(), data, code);
+    // The flag covers entries replaced since the last safepoint: their pointers may have been in use until
+    // now.
+    return std::exchange(tables_->write_right_lost, false);
+}
+
+void VcpuMmu::drop_ppn(Ppn ppn) {
+    bool lost = apply(DropRequest{{ppn}});
+    tables_->write_right_lost = lost;
+}
+
+void VcpuMmu::drop_write(Ppn ppn) {
+    bool lost = apply(DropRequest{{ppn}, false, true});
+    tables_->write_right_lost = lost;
+}
+
+}  // namespace shadowbox

@@ -1,0 +1,16 @@
+// SPDX-License-Identifier: MIT
+// The pager of a machine without memory policies: demand zero and copy-on-write; refuses when the pool is
+// exhausted. For tests, tools, and as the model for the pagers of vmm/.
+#pragma once
+
+#include "mmu/pager.h"
+
+namespace shadowbox {
+
+class ZeroFillPager : public Pager {
+   public:
+    PageOutcome make_resident(GuestMemory& memory, Ppn ppn, PageAccess access) override;
+    void wait_resident(GuestMemory& memory, Ppn ppn) override;
+};
+
+}  // namespace shadowbox
