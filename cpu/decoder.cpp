@@ -371,7 +371,8 @@ void choose_handler(const DecodeContext& context, Insn& insn, bool flags_dead) {
             bool no_state = row.operands[0] == Operand::Gy || row.operands[0] == Operand::None || row.operands[0] == Operand::Mb ||
                             (row.operands[0] == Operand::My && row.operands[1] == Operand::Gy);  // CRC32, fences, prefetches, MOVNTI
             bool general = no_state && row.operands[1] != Operand::Wd && row.operands[1] != Operand::Wq && row.operands[1] != Operand::Udq && row.operands[1] != Operand::Nq &&
-                           row.operands[1] != Operand::Uq && row.operands[1] != Operand::Wdq;
+                           row.operands[1] != Operand::Uq && row.operands[1] != Operand::Wdq &&
+                           row.operands[1] != Operand::Vdq;
             if (!general && (context.mode & mode_bits::kSseUd)) { insn.handler = op_undefined; return; }
             if (!general && (context.mode & mode_bits::kFpuNm)) { insn.handler = op_no_fpu; return; }
             if ((row.attributes & aSseFp) && (context.mode & mode_bits::kSseUnmasked)) { insn.handler = sse_checked; return; }

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: MIT
-// Switching between the guest's and the C++ world's floating-point controls, and which optional instructions the host has.
+// Switching between the guest's and the C++ world's floating-point controls, and which optional instructions
+// the host has.
 #include "cpu/host_fpu.h"
 
 #include <cpuid.h>

@@ -1,10 +1,15 @@
 // SPDX-License-Identifier: MIT
-// The one interface behind which guest floating point and vector work uses the host's own instructions. Used by cpu/ops
-// (x87_*, mmx*, sse*, crypto*) and by the loop that runs guest code. Another host architecture gives the same names here.
+// The one interface behind which guest floating point and vector work uses the host's own instructions. Used
+// by cpu/ops
+// (x87_*, mmx*, sse*, crypto*) and by the loop that runs guest code. Another host architecture gives the
+// same names here.
 //
-// While guest code runs, the host's MXCSR holds the guest's control bits with every exception masked, and collects
-// the guest's sticky flags; the host's x87 control word is the guest's with every exception masked, and the exception flags
-// in the host's x87 status are a subset of the guest's. Functions are inline assembly, not intrinsics, wherever the
+// While guest code runs, the host's MXCSR holds the guest's control bits with every exception masked, and
+// collects
+// the guest's sticky flags; the host's x87 control word is the guest's with every exception masked, and the
+// exception flags
+// in the host's x87 status are a subset of the guest's. Functions are inline assembly, not intrinsics,
+// wherever the
 // compiler might swap operands (NaN selection), fold constants or drop an exception flag.
 #pragma once
 
@@ -27,7 +32,8 @@ struct HostFeatures {
 };
 extern const HostFeatures kHostFeatures;
 
-/// Around guest execution on the vCPU's thread: loads the guest's floating-point controls into the host, and back to
+/// Around guest execution on the vCPU's thread: loads the guest's floating-point controls into the host, and
+/// back to
 /// the C++ defaults, collecting the sticky flags. Nothing between the two may use floating point for itself.
 void enter_guest_fp(Vcpu& cpu);
 void leave_guest_fp(Vcpu& cpu);

@@ -169,8 +169,10 @@ ExitReason Vcpu::run(i64 allowed) {
             step_one();
         } else if (const Insn* first = next_block(*this)) {
             execute(*this, first);
-        } else if (exit == ExitReason::kBudget && budget > 0) {
+        } else if (exit == ExitReason::kBudget && budget > 0 && (exact_time || allowed < kMaxBlockInsns)) {
             step_one();  // the tail of the budget, instruction by instruction
+        } else if (exit == ExitReason::kBudget) {
+            result = exit;  // nobody counts exactly: the next slice goes on from here
         }
         switch (exit) {
             case ExitReason::kNone: break;

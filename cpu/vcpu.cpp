@@ -92,8 +92,7 @@ bool compare_exchange_16(Vcpu& cpu, u64 gva, u128 expected, u128 desired, u128& 
 }
 
 void Vcpu::serialize(Archive& archive) {
-    archive.section("vcpu", 1);
-    sync_mxcsr();
+    archive.section("vcpu", 1);  // outside guest code, where mxcsr is exact
     archive(gpr, flags.result, flags.aux, rip, seg, other_flags, cpl, interrupt_shadow, nmi_blocked, vec, mxcsr, x87, cr0, cr2, cr3, cr4, efer, xcr0, dr,
             ldtr, tr, gdtr, idtr, msr, pkru, tsc_offset, retired, wait_for_sipi_, random);
     bool nmi = nmi_pending_, pic = pic_line_;
@@ -108,7 +107,6 @@ void Vcpu::serialize(Archive& archive) {
     mmu.set_pkru(pkru);
     mmu.flush_all();
     blocks->flush();
-    load_mxcsr(mxcsr);
     update_mode();
     check_interrupts_ = true;
 }

@@ -31,7 +31,7 @@ constexpr PortRange kApmControl{0x00B2, 2};
 constexpr PortRange kDma2{0x00C0, 32};
 constexpr PortRange kDebugExit{0x00F4, 4};
 constexpr PortRange kIdeSecondary{0x0170, 8};
-constexpr PortRange kVbeDispi{0x01CE, 3};
+constexpr PortRange kVbeDispi{0x01CE, 4};  // index 1CEh, data 1CFh and 1D0h, 16 bits each
 constexpr PortRange kIdePrimary{0x01F0, 8};
 constexpr PortRange kSerial3{0x02E8, 8};
 constexpr PortRange kSerial1{0x02F8, 8};

@@ -60,6 +60,8 @@ void Board::wire(const MachineConfig& config) {
     VM_CHECK(mmio.add(Gpa(layout::kHpet.first), layout::kHpet.size, hpet, "hpet"));
 }
 
+void Board::set_bios_image(const std::vector<u8>& bytes) { bios_image_ = bytes; }
+
 void Board::reset() {
     for (Device* device : all_) device->reset();
     a20.set(true);

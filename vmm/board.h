@@ -40,6 +40,8 @@ class Board {
     void reset();
     void serialize(Archive& archive);
     void inspect(Inspector& inspector) const;
+    /// The firmware, for the BIOS segment below 1 MiB.
+    void set_bios_image(const std::vector<u8>& bytes);
 
     PortBus ports;
     MmioBus mmio;
@@ -62,6 +64,7 @@ class Board {
  private:
     void wire(const MachineConfig& config);
     void claim(layout::PortRange range, PortHandler& handler, const char* name);
+    std::vector<u8> bios_image_;
     std::vector<Device*> all_;
 };
 

@@ -4,13 +4,21 @@
 
 #include <memory>
 
+#include "bios/acpi_tables.h"
+#include "bios/elf_boot.h"
 #include "bios/linux_boot.h"
+#include "bios/smbios_tables.h"
 
 namespace shadowbox {
 
 struct BootImage {
     std::shared_ptr<const LinuxImage> linux_image;
-    u64 rsdp = 0;  ///< ACPI root pointer of a boot without firmware
+    std::shared_ptr<const ElfKernel> elf_kernel;
+    // A boot without firmware: tables put into memory at each reset.
+    AcpiBlob acpi;
+    SmbiosTables smbios;
+    static constexpr u32 kRsdpAddress = 0xF0000, kSmbiosAddress = 0xF0020, kAcpiAddress = 0xF1000;
+    bool direct() const { return linux_image || elf_kernel; }
 };
 
 }  // namespace shadowbox

@@ -4,8 +4,10 @@
 #include "bios/linux_boot.h"
 #include "core/host/file.h"
 #include "core/log.h"
+#include "core/seeded_random.h"
 #include "cpu/local_apic.h"
 #include "cpu/vcpu.h"
+#include "vmm/bios_image.h"
 #include "vmm/boot_image.h"
 #include "vmm/host.h"
 #include "vmm/virtual_machine.h"
@@ -38,6 +40,44 @@ void set_boot_state(Vcpu& vcpu, const BootState& state) {
     vcpu.update_mode();
 }
 
+/// ACPI and SMBIOS tables in the F segment, for kernels that boot without firmware.
+bool place_tables(VirtualMachine& vm) {
+    BootImage& boot = vm.boot_image();
+    SmbiosTables smbios = boot.smbios;
+    link_smbios(smbios, BootImage::kSmbiosAddress + 32);
+    return vm.memory().write(Gpa(BootImage::kRsdpAddress), make_rsdp(BootImage::kAcpiAddress + boot.acpi.rsdt)) &&
+           vm.memory().write(Gpa(BootImage::kSmbiosAddress), smbios.entry_point) &&
+           vm.memory().write(Gpa(BootImage::kSmbiosAddress + 32), smbios.structures) &&
+           vm.memory().write(Gpa(BootImage::kAcpiAddress), link_acpi(boot.acpi, BootImage::kAcpiAddress));
+}
+
+Expected<void> read_kernel(VirtualMachine& vm) {
+    const MachineConfig& config = vm.config();
+    auto kernel = File::read_all(config.kernel);
+    if (!kernel) return wrap_error(kernel.error(), "cannot read the kernel");
+    std::vector<u8> initrd;
+    if (!config.initrd.empty()) {
+        auto bytes = File::read_all(config.initrd);
+        if (!bytes) return wrap_error(bytes.error(), "cannot read the initrd");
+        initrd = std::move(*bytes);
+    }
+    if (is_bzimage(*kernel)) {
+        auto image = std::make_shared<LinuxImage>(LinuxImage{std::move(*kernel), std::move(initrd), config.append});
+        if (auto ok = check_linux(*image, config.memory_bytes); !ok) return wrap_error(ok.error(), "cannot boot '{}'", config.kernel);
+        vm.boot_image().linux_image = std::move(image);
+        return {};
+    }
+    auto image = std::make_shared<ElfKernel>();
+    image->kernel = std::move(*kernel);
+    image->command_line = config.append;
+    if (!config.initrd.empty()) image->modules.push_back({std::move(initrd), config.initrd});
+    if (elf_boot_protocol(image->kernel) == ElfBoot::kNone) {
+        return make_error(ErrorCode::kUnsupported, "cannot boot '{}': neither a bzImage, a PVH nor a multiboot kernel", config.kernel);
+    }
+    vm.boot_image().elf_kernel = std::move(image);
+    return {};
+}
+
 }  // namespace
 
 Expected<void> prepare_firmware(VirtualMachine& vm) {
@@ -47,28 +87,24 @@ Expected<void> prepare_firmware(VirtualMachine& vm) {
     cmos.ram_above_4g = config.memory_bytes - cmos.ram_below_4g;
     cmos.cpus = config.vcpus;
     vm.board().rtc.configure(cmos);
-    if (config.kernel.empty()) return {};
-    auto image = std::make_shared<LinuxImage>();
-    auto kernel = File::read_all(config.kernel);
-    if (!kernel) return wrap_error(kernel.error(), "cannot read the kernel");
-    image->kernel = std::move(*kernel);
-    if (!config.initrd.empty()) {
-        auto initrd = File::read_all(config.initrd);
-        if (!initrd) return wrap_error(initrd.error(), "cannot read the initrd");
-        image->initrd = std::move(*initrd);
-    }
-    image->command_line = config.append;
-    if (auto ok = check_linux(*image, config.memory_bytes); !ok) return wrap_error(ok.error(), "cannot boot '{}'", config.kernel);
-    vm.boot_image().linux_image = std::move(image);
-    return {};
+    BootImage& boot = vm.boot_image();
+    boot.acpi = build_acpi({.vcpus = config.vcpus});
+    SmbiosMachine machine{config.memory_bytes, config.vcpus, {}, config.name};
+    SeededRandom random(vm.host().entropy() ^ 0x5EED);
+    for (u8& byte : machine.uuid) byte = static_cast<u8>(random.next());
+    boot.smbios = build_smbios(machine);
+    if (config.kernel.empty()) return load_bios(vm);
+    return read_kernel(vm);
 }
 
 void start_firmware(VirtualMachine& vm) {
     const BootImage& boot = vm.boot_image();
-    if (!boot.linux_image) return;
-    auto state = load_linux(*boot.linux_image, vm.memory(), vm.config().memory_bytes, boot.rsdp);
-    if (!state) {
-        spdlog::error("[{}] {}", vm.name(), state.error().text());
+    if (!boot.direct()) return;
+    bool placed = place_tables(vm);
+    auto state = boot.linux_image ? load_linux(*boot.linux_image, vm.memory(), vm.config().memory_bytes, BootImage::kRsdpAddress)
+                                  : load_elf_kernel(*boot.elf_kernel, vm.memory(), vm.config().memory_bytes, BootImage::kRsdpAddress);
+    if (!placed || !state) {
+        spdlog::error("[{}] {}", vm.name(), state ? "no machine pages left for the ACPI tables: raise --pool" : state.error().text());
         return;
     }
     set_boot_state(vm.vcpu(0), *state);

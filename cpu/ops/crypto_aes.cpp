@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: MIT
-// AES-NI and PCLMULQDQ (SDM 1 12.13): the host's instructions where it has them, else portable rounds (FIPS 197).
+// AES-NI and PCLMULQDQ (SDM 1 12.13): the host's instructions where it has them, else portable rounds (FIPS
+// 197).
 #include <array>
 
 #include "cpu/ops/crypto_rounds.h"
@@ -22,7 +23,8 @@ constexpr u8 times(u8 x, unsigned factor) {
 struct Boxes {
     std::array<u8, 256> forward{}, inverse{};
 };
-/// FIPS 197 5.1.1: the inverse in GF(2^8), then the affine map. 3 generates the field, so its powers give the inverses.
+/// FIPS 197 5.1.1: the inverse in GF(2^8), then the affine map. 3 generates the field, so its powers give
+/// the inverses.
 constexpr Boxes make_boxes() {
     Boxes boxes;
     u8 power = 1, inverse = 1;

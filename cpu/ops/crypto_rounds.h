@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: MIT
-// The rounds of AES, SHA and carry-less multiplication in portable C++: what the ops use on hosts without the instructions,
+// The rounds of AES, SHA and carry-less multiplication in portable C++: what the ops use on hosts without
+// the instructions,
 // and what the tests hold the host's instructions against.
 #pragma once
 

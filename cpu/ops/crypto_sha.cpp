@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: MIT
-// SHA-1 and SHA-256 acceleration (SDM 1 12.14): the host's instructions where it has them, else portable rounds (FIPS 180-4).
+// SHA-1 and SHA-256 acceleration (SDM 1 12.14): the host's instructions where it has them, else portable
+// rounds (FIPS 180-4).
 #include "cpu/ops/crypto_rounds.h"
 #include "cpu/ops/sse_operand.h"
 

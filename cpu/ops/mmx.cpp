@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: MIT
-// MMX moves and EMMS. The packed integer ops are with their XMM forms in sse_int_arith.cpp, sse_shuffle.cpp and ssse3.cpp.
+// MMX moves and EMMS. The packed integer ops are with their XMM forms in sse_int_arith.cpp, sse_shuffle.cpp
+// and ssse3.cpp.
 #include "cpu/ops/sse_operand.h"
 
 namespace shadowbox {
@@ -28,7 +29,8 @@ SB_PATHS(mmx_movq_store) {  // and MOVNTQ
     if (!insn.mem) set_mm(cpu, insn.rm, value);
     return true;
 }
-/// All registers become empty, and TOP 0 as with every MMX instruction; a pending x87 exception is reported first.
+/// All registers become empty, and TOP 0 as with every MMX instruction; a pending x87 exception is reported
+/// first.
 SB_PATHS(mmx_emms) {
     if (!mmx_ready(cpu, path)) return false;
     mmx_enter(cpu);

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: MIT
-// SSE4.1 and the one packed op of SSE4.2 (PCMPGTQ), made of SSE2 so that every host runs them. Floating point of SSE4.1 is in
+// SSE4.1 and the one packed op of SSE4.2 (PCMPGTQ), made of SSE2 so that every host runs them. Floating
+// point of SSE4.1 is in
 // sse41_float.cpp, inserts and extracts in sse_shuffle.cpp. SDM 1 12.10.
 #include "cpu/ops/sse_operand.h"
 

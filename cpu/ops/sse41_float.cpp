@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: MIT
-// ROUNDxx and DPPx of SSE4.1. Rounding is done on the bits, since its mode is an immediate and every host must agree;
+// ROUNDxx and DPPx of SSE4.1. Rounding is done on the bits, since its mode is an immediate and every host
+// must agree;
 // it raises only Invalid (signalling NaN) and Precision (SDM 2B ROUNDPD).
 #include "cpu/ops/sse_operand.h"
 
@@ -67,7 +68,8 @@ Xmm round_lanes(const Vcpu& cpu, Xmm v, unsigned imm, unsigned lanes) {
     return value.vector;
 }
 
-/// Dot products: lanes not selected count as +0 and raise nothing. The order of additions is the manual's (SDM 2A DPPS).
+/// Dot products: lanes not selected count as +0 and raise nothing. The order of additions is the manual's
+/// (SDM 2A DPPS).
 inline Xmm lane_mask_ps(unsigned bits) {
     const Xmm each = _mm_set_epi32(8, 4, 2, 1);
     return _mm_cmpeq_epi32(_mm_and_si128(_mm_set1_epi32(static_cast<int>(bits)), each), each);

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: MIT
-// MXCSR: its loads and stores, its meeting with the host's, and the run of one instruction under unmasked SIMD floating-point
+// MXCSR: its loads and stores, its meeting with the host's, and the run of one instruction under unmasked
+// SIMD floating-point
 // exceptions (SDM 1 11.5). The decoder puts sse_checked() in a row's place while the guest has unmasked any.
 #include "cpu/ops/pseudo.h"
 #include "cpu/ops/sse_operand.h"
@@ -35,7 +36,8 @@ namespace {
 
 constexpr u32 kInvalid = 1, kDenormal = 2, kDivide = 4, kUnderflow = 0x10, kBeforeComputation = kInvalid | kDenormal | kDivide;
 
-/// An unmasked underflow is raised for a tiny result even if it is exact, which the masked flag does not show (SDM 1 4.9.1.5).
+/// An unmasked underflow is raised for a tiny result even if it is exact, which the masked flag does not
+/// show (SDM 1 4.9.1.5).
 /// So look for denormal results of the operations that can produce tiny ones.
 bool tiny_result(const OpcodeRow& row, const VectorRegister& result) {
     bool f3 = row.prefix == OpPrefix::PF3, f2 = row.prefix == OpPrefix::PF2, p66 = row.prefix == OpPrefix::P66;
@@ -65,7 +67,8 @@ struct Alone {
     Insn cells[2];
 };
 
-/// False: a fault of the operand or #XM was raised, nothing changed. Not inlined: its frame must be gone before the jump to
+/// False: a fault of the operand or #XM was raised, nothing changed. Not inlined: its frame must be gone
+/// before the jump to
 /// the next handler.
 [[gnu::noinline]] bool run_checked(Vcpu& cpu, const Insn* insn) {
     const OpcodeRow& row = kOpcodeRows[insn->row];

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: MIT
-// SSE and SSE2 conversions between single, double and integers in XMM, MMX and general registers (SDM 1 11.4.1.6).
+// SSE and SSE2 conversions between single, double and integers in XMM, MMX and general registers (SDM 1
+// 11.4.1.6).
 #include "cpu/ops/sse_operand.h"
 
 namespace shadowbox {

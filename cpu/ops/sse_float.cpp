@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: MIT
-// SSE, SSE2 and SSE3 floating-point arithmetic, logic and comparison. Rounding, DAZ, FTZ and the sticky flags are the host's
+// SSE, SSE2 and SSE3 floating-point arithmetic, logic and comparison. Rounding, DAZ, FTZ and the sticky
+// flags are the host's
 // (cpu/host_fpu.h); unmasked exceptions come through sse_checked(). SDM 1 10 and 11; no conversions, no moves.
 #include "cpu/ops/sse_operand.h"
 
@@ -36,7 +37,8 @@ inline Xmm odd_ps(Xmm a, Xmm b) { return SB_SHUFFLE_PS(a, b, 0xDD); }
 inline Xmm even_pd(Xmm a, Xmm b) { return SB_SHUFFLE_PD(a, b, 0); }
 inline Xmm odd_pd(Xmm a, Xmm b) { return SB_SHUFFLE_PD(a, b, 3); }
 
-/// ADDSUB: subtract in even elements, add in odd ones. Each element is calculated once with its own operation: a masked-out
+/// ADDSUB: subtract in even elements, add in odd ones. Each element is calculated once with its own
+/// operation: a masked-out
 /// lane holds 0 + 0, which raises nothing.
 inline Xmm addsub_ps(Xmm a, Xmm b) {
     const Xmm odd = _mm_set_epi32(-1, 0, -1, 0);
@@ -107,8 +109,10 @@ SB_OP(sse_movmskpd) {
 
 namespace {
 
-/// RCPPS and RSQRTPS leave 1.5 * 2^-12 relative error to the implementation (SDM 2B). Ours is the exact value rounded to
-/// 12 fraction bits, ties up, in integer arithmetic: the same on every host, and no exception flags. Denormal sources count
+/// RCPPS and RSQRTPS leave 1.5 * 2^-12 relative error to the implementation (SDM 2B). Ours is the exact
+/// value rounded to
+/// 12 fraction bits, ties up, in integer arithmetic: the same on every host, and no exception flags.
+/// Denormal sources count
 /// as zero, tiny results become zero, whatever DAZ and FTZ say.
 constexpr u32 kSingleInfinity = 0x7F800000, kSingleQuiet = 0x00400000, kSingleIndefinite = 0xFFC00000;
 

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: MIT
-// Packed integer arithmetic, logic, comparison and shifts of MMX, SSE and SSE2: one line an op, MMX and XMM form together
+// Packed integer arithmetic, logic, comparison and shifts of MMX, SSE and SSE2: one line an op, MMX and XMM
+// form together
 // (the MMX form works in the low half of a vector register). SDM 1 9.4, 11.4.2.
 #include "cpu/ops/sse_operand.h"
 

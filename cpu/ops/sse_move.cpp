@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: MIT
-// Data movement of SSE to SSE4.1: aligned, unaligned, half, scalar and non-temporal moves, and moves between register files.
+// Data movement of SSE to SSE4.1: aligned, unaligned, half, scalar and non-temporal moves, and moves between
+// register files.
 // Non-temporal hints mean nothing here: the store is an ordinary one, which is allowed (SDM 1 10.4.6.2).
 #include "cpu/ops/sse_operand.h"
 
@@ -82,8 +83,10 @@ SB_PATHS(sse_movnti) {
 
 namespace {
 
-/// MASKMOVDQU and MASKMOVQ: bytes of `value` whose mask byte has its top bit set go to DS:rDI. All bytes are checked to be
-/// writable first; with a mask of 0 nothing is touched, so nothing faults (an implementation may choose, SDM 2A MASKMOVDQU).
+/// MASKMOVDQU and MASKMOVQ: bytes of `value` whose mask byte has its top bit set go to DS:rDI. All bytes are
+/// checked to be
+/// writable first; with a mask of 0 nothing is touched, so nothing faults (an implementation may choose, SDM
+/// 2A MASKMOVDQU).
 bool masked_store(Vcpu& cpu, const Insn& insn, Xmm value, unsigned mask, unsigned size) {
     if (!mask) return true;
     u64 offset = cpu.gpr[kRdi];

@@ -1,7 +1,10 @@
 // SPDX-License-Identifier: MIT
-// How vector ops reach their operands: XMM and MMX registers, and memory of 4 to 16 bytes with the alignment rule of legacy
-// SSE (SDM 1 12.9: a 16-byte operand off its alignment is #GP(0), unaligned moves excepted). Included by cpu/ops/sse*,
-// mmx* and crypto*. Register forms come first and stay inline; registers are always written whole (16 bytes), since a narrow
+// How vector ops reach their operands: XMM and MMX registers, and memory of 4 to 16 bytes with the alignment
+// rule of legacy
+// SSE (SDM 1 12.9: a 16-byte operand off its alignment is #GP(0), unaligned moves excepted). Included by
+// cpu/ops/sse*,
+// mmx* and crypto*. Register forms come first and stay inline; registers are always written whole (16
+// bytes), since a narrow
 // store followed by a wide load stalls the host.
 #pragma once
 
@@ -35,8 +38,10 @@ namespace shadowbox {
     return _mm_castps_si128(_mm_move_ss(_mm_castsi128_ps(upper), _mm_castsi128_ps(lower)));
 }
 
-/// Each hot op is compiled twice from one body (SB_PATHS below). On the Fast path an access either hits at once or gives up,
-/// calling nothing and changing nothing, so that the handler needs no stack frame; the Full path then does it all again.
+/// Each hot op is compiled twice from one body (SB_PATHS below). On the Fast path an access either hits at
+/// once or gives up,
+/// calling nothing and changing nothing, so that the handler needs no stack frame; the Full path then does
+/// it all again.
 struct Fast { static constexpr bool kFast = true; };
 struct Full { static constexpr bool kFast = false; };
 
@@ -97,7 +102,8 @@ template <bool aligned, class Path>
     return true;
 }
 
-/// Source operand W: XMM register or memory. The 64- and 32-bit forms zero-extend memory, and give a whole register.
+/// Source operand W: XMM register or memory. The 64- and 32-bit forms zero-extend memory, and give a whole
+/// register.
 template <bool aligned, class Path = Full>
 [[gnu::always_inline]] inline bool fetch128(Vcpu& cpu, const Insn& insn, Xmm& value, Path = {}) {
     if (!insn.mem) return value = xmm(cpu, insn.rm), true;
@@ -208,7 +214,8 @@ template <class Path = Full>
 
 }  // namespace shadowbox
 
-// An SB_OP whose body is compiled for both paths; it sees `path` and hands it to every access. The body must not change
+// An SB_OP whose body is compiled for both paths; it sees `path` and hands it to every access. The body must
+// not change
 // anything before its last access succeeded.
 #define SB_PATHS(name)                                                                                     \
     template <class Path>                                                                                  \

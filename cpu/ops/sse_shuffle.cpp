@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: MIT
-// Shuffles, unpacks, packs, inserts and extracts of MMX, SSE and SSE2. The immediate is known only at run time, so elements
+// Shuffles, unpacks, packs, inserts and extracts of MMX, SSE and SSE2. The immediate is known only at run
+// time, so elements
 // are picked by loads from the register file and joined in general registers.
 #include "cpu/ops/sse_operand.h"
 
@@ -129,7 +130,8 @@ SB_OP(sse_pextrdq) {
     cpu.gpr[insn.rm] = value;
     return true;
 }
-/// INSERTPS: imm8[7:6] picks the source element (memory: the only one), [5:4] the place, [3:0] elements to clear.
+/// INSERTPS: imm8[7:6] picks the source element (memory: the only one), [5:4] the place, [3:0] elements to
+/// clear.
 SB_OP(sse_insertps) {
     Xmm b;
     if (!fetch32(cpu, insn, b)) return false;

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: MIT
-// SSE4.2 string comparison (PCMPESTRI, PCMPESTRM, PCMPISTRI, PCMPISTRM) and CRC32. SDM 1 12.12, SDM 2B 4.1 for the
+// SSE4.2 string comparison (PCMPESTRI, PCMPESTRM, PCMPISTRI, PCMPISTRM) and CRC32. SDM 1 12.12, SDM 2B 4.1
+// for the
 // meaning of the immediate.
 #include <array>
 

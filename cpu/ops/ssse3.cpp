@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: MIT
-// SSSE3, MMX and XMM forms, made of SSE2 so that every host runs them; only PSHUFB, which is hot, asks for the host's own.
+// SSSE3, MMX and XMM forms, made of SSE2 so that every host runs them; only PSHUFB, which is hot, asks for
+// the host's own.
 // SDM 1 12.6.
 #include "cpu/ops/sse_operand.h"
 

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: MIT
-// x87 addition, subtraction, multiplication and division in all forms (SDM 1 8.3.3): ST(0) with memory, ST(0) with ST(i), ST(i) with ST(0), the
+// x87 addition, subtraction, multiplication and division in all forms (SDM 1 8.3.3): ST(0) with memory,
+// ST(0) with ST(i), ST(i) with ST(0), the
 // last also popping;
 // and FSQRT, FRNDINT, FABS, FCHS.
 #include "cpu/ops/x87_stack.h"
@@ -77,7 +78,8 @@ template <Operation operation, bool popping>
 
 using namespace x87;
 
-// Memory forms run as themselves on the host: conversion of the operand and operation are one (SNaN and denormal rules).
+// Memory forms run as themselves on the host: conversion of the operand and operation are one (SNaN and
+// denormal rules).
 #define SB_X87_MEMORY(name, mnemonic, type)                                                                      \
     static bool name##_checked(Vcpu& cpu, const Insn& insn, Float80& a, type value) {                            \
         HostImage image;                                                                                         \

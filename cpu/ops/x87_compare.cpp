@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: MIT
-// x87 comparison and classification: FCOM, FUCOM, FICOM, FTST, FCOMI, FUCOMI, FXAM (SDM 1 8.3.6). Comparisons raise only before
+// x87 comparison and classification: FCOM, FUCOM, FICOM, FTST, FCOMI, FUCOMI, FXAM (SDM 1 8.3.6).
+// Comparisons raise only before
 // they compare; an unmasked Invalid or Denormal leaves condition codes and stack alone.
 #include "cpu/ops/x87_stack.h"
 

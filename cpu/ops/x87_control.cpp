@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: MIT
-// x87 control: initialisation, control and status word, environment and state images in their four formats (16- and 32-bit,
+// x87 control: initialisation, control and status word, environment and state images in their four formats
+// (16- and 32-bit,
 // real and protected: SDM 1 8.1.10), stack pointer and tags, FWAIT.
 #include "cpu/ops/x87_image.h"
 
@@ -56,7 +57,8 @@ void set_control(Vcpu& cpu, u16 value) {
     reload_host_x87(cpu);
 }
 
-/// 28 bytes for 32-bit operand size, 14 for 16-bit. Real-address and virtual-8086 mode have a packed linear pointer format.
+/// 28 bytes for 32-bit operand size, 14 for 16-bit. Real-address and virtual-8086 mode have a packed linear
+/// pointer format.
 struct Environment {
     u8 bytes[28];
     unsigned size;

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: MIT
-// The x87 state in memory, apart from its layouts: tag word, control word rules, initial state. Used by x87_control.cpp
+// The x87 state in memory, apart from its layouts: tag word, control word rules, initial state. Used by
+// x87_control.cpp
 // (FSTENV, FSAVE) and xsave.cpp (FXSAVE, XSAVE).
 #pragma once
 

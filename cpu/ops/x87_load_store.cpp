@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: MIT
-// x87 loads, stores, constants, exchanges and conditional moves (SDM 1 8.3.2). A value is converted before memory is touched, so that a
+// x87 loads, stores, constants, exchanges and conditional moves (SDM 1 8.3.2). A value is converted before
+// memory is touched, so that a
 // store that faults has changed nothing, the host's flags included.
 #include "cpu/ops/x87_stack.h"
 
@@ -24,7 +25,8 @@ template <class T>
 
 }  // namespace
 
-// FLD m32/m64, FILD: the host converts. Integers raise nothing; reals may raise Invalid and Denormal, before the push.
+// FLD m32/m64, FILD: the host converts. Integers raise nothing; reals may raise Invalid and Denormal, before
+// the push.
 #define SB_X87_LOAD(name, mnemonic, type)                                                                      \
     static bool name##_checked(Vcpu& cpu, const Insn& insn, type value) {                                      \
         HostImage image;                                                                                       \

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: MIT
-// What all x87 ops share: status bits, the register stack, pending exceptions, and the bookkeeping after an operation ran on
-// the host's x87. SDM 1 8. The host does the arithmetic on operands loaded for one operation; the stack, its faults and
+// What all x87 ops share: status bits, the register stack, pending exceptions, and the bookkeeping after an
+// operation ran on
+// the host's x87. SDM 1 8. The host does the arithmetic on operands loaded for one operation; the stack, its
+// faults and
 // the exception summary are done here.
 #pragma once
 
@@ -48,16 +50,19 @@ inline void update_summary(X87State& f) {
     if (f.status & ~f.control & kExceptions) f.status |= kES | kBusy;
 }
 
-/// FOP after an unmasked exception (with IA32_MISC_ENABLE bit 2 clear, SDM 1 8.1.9). Of a memory form's ModRM byte the
+/// FOP after an unmasked exception (with IA32_MISC_ENABLE bit 2 clear, SDM 1 8.1.9). Of a memory form's
+/// ModRM byte the
 /// decoded instruction keeps only part; mod and rm are rebuilt from the address.
 void note_opcode(Vcpu& cpu, const Insn& insn);
 
-/// A waiting instruction begins: pending exceptions are reported first. CR0.NE = 0 would signal IRQ 13 by FERR#; no such wire
+/// A waiting instruction begins: pending exceptions are reported first. CR0.NE = 0 would signal IRQ 13 by
+/// FERR#; no such wire
 /// is modelled, so #MF comes in both cases.
 [[gnu::always_inline]] inline bool ready(Vcpu& cpu) {
     return __builtin_expect(cpu.x87.status & kES, 0) ? cpu.raise(Vector::kMF) : true;
 }
-/// Records where the last non-control instruction was. The selectors are not kept: CPUID.7.0:EBX[13] says FCS and FDS are
+/// Records where the last non-control instruction was. The selectors are not kept: CPUID.7.0:EBX[13] says
+/// FCS and FDS are
 /// deprecated and read as 0.
 [[gnu::always_inline]] inline void note(Vcpu& cpu, const Insn& insn) { cpu.x87.instruction_pointer = rip_of(cpu, &insn); }
 [[gnu::always_inline]] inline void note_memory(Vcpu& cpu, const Insn& insn, u64 gva) {
@@ -87,7 +92,8 @@ inline bool stack_overflow(Vcpu& cpu, const Insn& insn) {
 [[gnu::always_inline]] inline void settle(X87State& f, u16 host_status, u16 conditions) {
     f.status = static_cast<u16>((f.status & ~conditions) | (host_status & (kExceptions | conditions)));
 }
-/// The same for an operation run with the guest's own masks. False if an unmasked exception from `stopping` came up, so that
+/// The same for an operation run with the guest's own masks. False if an unmasked exception from `stopping`
+/// came up, so that
 /// the operation did not happen.
 bool settle_checked(Vcpu& cpu, const Insn& insn, u16 host_status, u16 conditions, u16 stopping);
 
@@ -104,7 +110,8 @@ static_assert(sizeof(HostImage) == 108);
 
 }  // namespace shadowbox::x87
 
-// Runs `operation` (with its operand loads) under the guest's control word and reads the whole state without ever waiting, so
+// Runs `operation` (with its operand loads) under the guest's control word and reads the whole state without
+// ever waiting, so
 // that unmasked exceptions leave flags and the right result but never reach the host process.
 #define SB_X87_CHECKED(guest_control, image, operation, ...)                                                     \
     do {                                                                                                          \

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: MIT
-// FPREM, FPREM1, FSCALE, FXTRACT and the transcendental functions (SDM 1 8.3.7, 8.3.8). All of them go through run_function(), the one
+// FPREM, FPREM1, FSCALE, FXTRACT and the transcendental functions (SDM 1 8.3.7, 8.3.8). All of them go
+// through run_function(), the one
 // place to put an implementation that does not depend on the host; today that is the host's own instruction.
 #include "cpu/ops/x87_stack.h"
 
@@ -20,7 +21,8 @@ struct [[gnu::packed]] HostEnvironment {
     u32 pointers[4] = {};
 };
 
-/// ST(0) = a, ST(1) = b; the whole state afterwards. Second opcode byte after D9. The guest's condition codes go in, since
+/// ST(0) = a, ST(1) = b; the whole state afterwards. Second opcode byte after D9. The guest's condition
+/// codes go in, since
 /// some outcomes leave some of them unchanged (FPREM with a NaN: C0 and C3).
 template <Function function>
 void run_function(const X87State& f, const Float80& a, const Float80& b, HostImage& image) {
@@ -75,7 +77,8 @@ bool combine_and_pop(Vcpu& cpu, const Insn& insn) {
     return true;
 }
 
-/// One operand, two results: ST(0) is replaced, the second result pushed. FPTAN and FSINCOS refuse large angles with C2 and push nothing.
+/// One operand, two results: ST(0) is replaced, the second result pushed. FPTAN and FSINCOS refuse large
+/// angles with C2 and push nothing.
 template <Function function>
 bool replace_and_push(Vcpu& cpu, const Insn& insn, u16 reports) {
     X87State& f = cpu.x87;

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: MIT
-// FXSAVE, FXRSTOR and the XSAVE family with XCR0 (SDM 1 10.5, 13). Layout of the extended part: xsave_layout.h. Images are made
+// FXSAVE, FXRSTOR and the XSAVE family with XCR0 (SDM 1 10.5, 13). Layout of the extended part:
+// xsave_layout.h. Images are made
 // in a buffer and stored at once, so a fault stores nothing.
 #include "cpu/ops/sse_operand.h"
 #include "cpu/ops/x87_image.h"
@@ -191,7 +192,8 @@ bool save_standard(Vcpu& cpu, const Insn& insn, bool optimized) {
     return store<u64>(cpu, gva + xsave::kLegacySize, (old_bv & ~wanted) | in_use);
 }
 
-/// XSAVEC and XSAVES, compacted format. SSE counts as in use also if MXCSR is not its initial value (SDM 1 13.10).
+/// XSAVEC and XSAVES, compacted format. SSE counts as in use also if MXCSR is not its initial value (SDM 1
+/// 13.10).
 bool save_compacted(Vcpu& cpu, const Insn& insn, bool supervisor) {
     if (!xsave_allowed(cpu, supervisor)) return false;
     cpu.sync_mxcsr();
@@ -243,7 +245,8 @@ bool restore(Vcpu& cpu, const Insn& insn, bool supervisor) {
         unsigned at = offset_of(c);
         if ((present >> c.number & 1) && !load_bytes(cpu, gva + at, c.size, area.bytes + at)) return false;
     }
-    // Standard format takes MXCSR whenever SSE is asked for; compacted only if SSE is there, else its initial value.
+    // Standard format takes MXCSR whenever SSE is asked for; compacted only if SSE is there, else its
+    // initial value.
     bool mxcsr_from_memory = (wanted & xsave::kSse) && (!compacted || (present & xsave::kSse));
     u32 mxcsr = mxcsr_from_memory ? area.get<u32>(24) : 0x1F80;
     if (mxcsr & ~kMxcsrMask) return cpu.raise_gp0();

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: MIT
-// The XSAVE area (SDM 1 13.4) as this CPU lays it out: CPUID leaf 0DH reports these numbers, xsave.cpp uses them. To add a
+// The XSAVE area (SDM 1 13.4) as this CPU lays it out: CPUID leaf 0DH reports these numbers, xsave.cpp uses
+// them. To add a
 // component (AVX: bit 2, offset 576, 256 bytes), give it a row here and load/store/init functions in xsave.cpp.
 #pragma once
 
@@ -33,7 +34,8 @@ constexpr unsigned standard_size(u64 components) {
     }
     return size;
 }
-/// Offset of component `number` in a compacted area whose XCOMP_BV has these components; the total for number 63.
+/// Offset of component `number` in a compacted area whose XCOMP_BV has these components; the total for
+/// number 63.
 constexpr unsigned compacted_offset(u64 components, unsigned number) {
     unsigned offset = kExtendedStart;
     for (const Component& c : kComponents) {

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: MIT
-// Every x87, MMX, SSE and crypto row that user code may run, on random operands (special values included), against the host CPU executing the same
+// Every x87, MMX, SSE and crypto row that user code may run, on random operands (special values included),
+// against the host CPU executing the same
 // bytes. Exceptions are masked; flags, condition codes, tags and all registers are compared.
 #if defined(__x86_64__)
 

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: MIT
-// Runs one instruction on the host CPU with a given state of general registers (but RSP), arithmetic flags, x87 and XMM,
+// Runs one instruction on the host CPU with a given state of general registers (but RSP), arithmetic flags,
+// x87 and XMM,
 // and gives the state afterwards. x86-64 hosts only. Exceptions stay masked by the caller's choice of state.
 #pragma once
 

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: MIT
-// A 64-bit machine with flat memory on which x87, MMX and SSE instructions run through decoder and block cache, and end in
+// A 64-bit machine with flat memory on which x87, MMX and SSE instructions run through decoder and block
+// cache, and end in
 // HLT; an exception ends in the HLT of its handler, so that the test can tell which came.
 #pragma once
 
