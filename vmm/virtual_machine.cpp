@@ -127,6 +127,7 @@ void VirtualMachine::pause() {
     clock_->pause();
     paused_ = true;
     state_ = VmState::kPaused;
+    tell(VmEvent::kPaused);
 }
 
 void VirtualMachine::resume() {
@@ -138,6 +139,7 @@ void VirtualMachine::resume() {
     gate_.release();
     device_wake_.signal();
     host_.wake_runner();
+    tell(VmEvent::kResumed);
 }
 
 void VirtualMachine::reset() {
@@ -166,6 +168,7 @@ void VirtualMachine::request_end(VmState state, int status, std::string reason) 
     gate_.end();
     wake_all();
     host_.vm_ended();
+    tell(VmEvent::kEnded);
 }
 
 void VirtualMachine::stop() {
@@ -182,6 +185,7 @@ void VirtualMachine::do_reset() {
             board_->reset();
             for (auto& vcpu : vcpus_) vcpu->reset();
             start_firmware(*this);
+            tell(VmEvent::kReset);
         }
     }
     gate_.release();
@@ -272,6 +276,7 @@ void VirtualMachine::triple_fault(Vcpu& vcpu) {
         clock_->pause();
         paused_ = true;
         state_ = VmState::kPaused;
+        tell(VmEvent::kPaused);
         return;
     }
     reset_pending_ = true;

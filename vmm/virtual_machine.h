@@ -4,6 +4,7 @@
 #pragma once
 
 #include <atomic>
+#include <functional>
 #include <memory>
 #include <optional>
 #include <thread>
@@ -27,6 +28,7 @@ class Vcpu;
 
 enum class VmState : u8 { kPaused, kRunning, kPoweredOff, kCrashed };
 const char* vm_state_name(VmState state);
+enum class VmEvent : u8 { kPaused, kResumed, kReset, kEnded };
 
 class VirtualMachine final : public MachineBus {
  public:
@@ -41,6 +43,8 @@ class VirtualMachine final : public MachineBus {
     void power_button();   ///< ACPI power button
     void stop();           ///< pulls the plug; joins the threads
     VmState state() const { return state_.load(std::memory_order_acquire); }
+    /// Hears of changes, on the thread that made them; must not call back into the VM. Before start().
+    void set_observer(std::function<void(VmEvent)> observer) { observer_ = std::move(observer); }
     /// Process exit status this VM ended with: 0 power-off, the debug port's value, 3 triple fault under -no-reboot.
     int exit_status() const { return exit_status_.load(std::memory_order_acquire); }
     const std::string& stop_reason() const { return stop_reason_; }  ///< valid once not running
@@ -94,6 +98,7 @@ class VirtualMachine final : public MachineBus {
     void request_end(VmState state, int status, std::string reason);
     void run_vcpu_quantum(Vcpu& vcpu, GuestNs start, GuestNs length);
     void wake_all();
+    void tell(VmEvent event) { if (observer_) observer_(event); }
 
     Host& host_;
     const VmId id_;  // 1 and up
@@ -120,6 +125,7 @@ class VirtualMachine final : public MachineBus {
     std::atomic<VmState> state_{VmState::kPaused};
     std::atomic<int> exit_status_{0};
     std::string stop_reason_;
+    std::function<void(VmEvent)> observer_;
     std::vector<std::thread> threads_;
     WakeEvent device_wake_;
     GuestNs icount_time_ = 0;                           // the runner's

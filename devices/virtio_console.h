@@ -1,0 +1,29 @@
+// SPDX-License-Identifier: MIT
+// virtio console (virtio 1.1, 5.3), one port: hvc0 in Linux.
+#pragma once
+
+#include <deque>
+
+#include "devices/char_backend.h"
+#include "devices/virtio_pci.h"
+
+namespace shadowbox {
+
+class VirtioConsole final : public VirtioPci, public CharReceiver {
+ public:
+    VirtioConsole(CharBackend* backend, GuestMemory& memory, ApicMessageSink& sink);
+    ~VirtioConsole() override;
+    unsigned can_receive() const override;
+    void receive(std::span<const u8> bytes) override;
+
+ protected:
+    void queue_notified(unsigned queue) override;
+    void device_reset() override { input_.clear(); }
+
+ private:
+    void deliver();
+    CharBackend* backend_;
+    std::deque<u8> input_;
+};
+
+}  // namespace shadowbox
