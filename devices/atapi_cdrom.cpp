@@ -20,8 +20,12 @@ AtapiCdrom::AtapiCdrom(std::string label, std::string serial, BlockBackend* medi
 
 void AtapiCdrom::insert(BlockBackend* medium) {
     bool had = ready();
-    abandon();
-    if (state_.status & (kBusy | kDataRequest)) fail({2, 0x3A, 0});  // what was under way dies with the disc
+    // A packet under way dies with its disc.
+    bool under_way = state_.phase != Phase::kIdle && state_.phase != Phase::kInReset && !settings_.in_packet;
+    if (under_way) {
+        abandon();
+        fail({2, 0x3A, 0});
+    }
     medium_ = medium;
     settings_.tray_open = false;
     settings_.attention = medium != nullptr;

@@ -41,7 +41,7 @@ Expected<void> load_bios(VirtualMachine& vm) {
     if (bytes->empty() || bytes->size() % (64 << 10)) return make_error(ErrorCode::kCorrupt, "the firmware '{}' is {} bytes long, not a multiple of 64 KiB", path, bytes->size());
     Ppn top((u64{1} << 32) / kPageSize - bytes->size() / kPageSize);
     if (auto mapped = vm.memory().map_rom(top, *bytes); !mapped) return mapped;
-    vm.board().set_bios_image(*bytes);
+    if (auto shown = vm.board().set_bios_image(*bytes); !shown) return shown;
 
     FwCfg& fw = vm.board().fw_cfg;
     fw.add_u64(FwCfgKey::kRamSize, config.memory_bytes);

@@ -2,12 +2,19 @@
 #include "vmm/board.h"
 
 #include "core/check.h"
+#include "bios/pc_numbers.h"
+#include "devices/ide_disk.h"
 #include "devices/layout.h"
+#include "devices/pci_setup.h"
 
 namespace shadowbox {
 
-Board::Board(const MachineConfig& config, GuestMemory& memory, TimerQueue& timers, ApicMessageSink& apics, BoardHooks hooks,
-             const std::vector<CharBackend*>& serial_backends)
+// What the ACPI tables say is what the board does.
+static_assert(pc::kPmBase == layout::kAcpiPm.first && pc::kGpe0Base == layout::kGpe0.first && pc::kSmiCommandPort == layout::kApmControl.first);
+static_assert(pc::kAcpiEnable == layout::kAcpiEnableCommand && pc::kAcpiDisable == layout::kAcpiDisableCommand && pc::kS5Type == layout::kS5SleepType);
+static_assert(pc::kSciIrq == layout::kIrqSci && pc::kPitGsi == layout::kPitGsi && pc::kHpetAddress == layout::kHpet.first && pc::kPciHoleFirst == layout::kPciHole.first);
+
+Board::Board(const MachineConfig& config, GuestMemory& memory, TimerQueue& timers, ApicMessageSink& apics, BoardHooks hooks, const BoardPlugs& plugs)
     : a20([hooks, &memory](bool enabled) { hooks.run_exclusive([&memory, enabled] { memory.set_a20(enabled); }); }),
       pic(hooks.pic_interrupt),
       ioapic(apics),
@@ -20,14 +27,24 @@ Board::Board(const MachineConfig& config, GuestMemory& memory, TimerQueue& timer
       system_control(a20, hooks.reset),
       keyboard(timers, irqs.isa_line(layout::kIrqKeyboard), irqs.isa_line(layout::kIrqMouse), a20, hooks.reset),
       debug(hooks.firmware_line, hooks.debug_exit),
-      fw_cfg(memory) {
+      fw_cfg(memory),
+      dma(memory),
+      floppy(dma, irqs.isa_line(layout::kIrqFloppy)),
+      pci(ports, mmio),
+      shadow(memory, hooks.run_exclusive),
+      host_bridge(pci, shadow, system_control.reset_control()),
+      isa_bridge(irqs),
+      ide(memory, irqs.isa_line(layout::kIrqIdePrimary), irqs.isa_line(layout::kIrqIdeSecondary)),
+      power_function(acpi),
+      balloon(config.memory_bytes, memory, apics),
+      rng(hooks.random, memory, apics) {
     static constexpr unsigned kSerialIrqs[] = {layout::kIrqSerial0, layout::kIrqSerial1, layout::kIrqSerial0, layout::kIrqSerial1};
-    for (unsigned i = 0; i < 4 && i < serial_backends.size(); ++i) {
-        serials.push_back(std::make_unique<Serial16550>(fmt::format("serial{}", i), timers, irqs.isa_line(kSerialIrqs[i]), serial_backends[i]));
+    for (unsigned i = 0; i < 4 && i < plugs.serials.size(); ++i) {
+        serials.push_back(std::make_unique<Serial16550>(fmt::format("serial{}", i), timers, irqs.isa_line(kSerialIrqs[i]), plugs.serials[i]));
     }
-    all_ = {&pic, &ioapic, &irqs, &pit, &rtc, &hpet, &acpi, &system_control, &keyboard, &debug, &fw_cfg};
+    all_ = {&pic, &ioapic, &irqs, &pit, &rtc, &hpet, &acpi, &system_control, &keyboard, &debug, &fw_cfg, &dma, &floppy};
     for (auto& serial : serials) all_.push_back(serial.get());
-    wire(config);
+    wire(config, plugs, memory, apics);
 }
 
 Board::~Board() = default;
@@ -36,7 +53,7 @@ void Board::claim(layout::PortRange range, PortHandler& handler, const char* nam
     VM_CHECK(ports.add(range.first, range.count, handler, name));
 }
 
-void Board::wire(const MachineConfig& config) {
+void Board::wire(const MachineConfig& config, const BoardPlugs& plugs, GuestMemory& memory, ApicMessageSink& apics) {
     claim(layout::kPicMaster, pic.master_ports(), "pic");
     claim(layout::kPicSlave, pic.slave_ports(), "pic");
     claim(layout::kElcr, pic.elcr_ports(), "pic");
@@ -47,7 +64,6 @@ void Board::wire(const MachineConfig& config) {
     claim(layout::kKeyboardCommand, keyboard.command_port(), "i8042");
     claim(layout::kSystemControlA, system_control.port_92(), "port-92");
     claim(layout::kApmControl, acpi.apm_ports(), "apm");
-    claim(layout::kAcpiPm, acpi.pm_ports(), "acpi-pm");
     claim(layout::kGpe0, acpi.gpe_ports(), "gpe0");
     claim(layout::kPost, debug.post_code(), "post");
     claim(layout::kDebugConsole, debug.console(), "debug-console");
@@ -58,9 +74,57 @@ void Board::wire(const MachineConfig& config) {
     for (unsigned i = 0; i < serials.size(); ++i) claim(kSerials[i], *serials[i], "serial");
     VM_CHECK(mmio.add(Gpa(layout::kIoApic.first), layout::kIoApic.size, ioapic, "ioapic"));
     VM_CHECK(mmio.add(Gpa(layout::kHpet.first), layout::kHpet.size, hpet, "hpet"));
+    claim(layout::kDma1, dma.low_ports(), "dma");
+    claim(layout::kDma2, dma.high_ports(), "dma");
+    claim(layout::kDmaPages, dma.page_ports(), "dma");
+    claim(layout::kFloppy, floppy.ports(), "floppy");
+    claim(layout::kFloppyDirection, floppy.direction_port(), "floppy");
+    claim(layout::kPciConfigAddress, host_bridge.address_ports(), "pci");
+    claim(layout::kPciConfigData, host_bridge.data_ports(), "pci");
+
+    pci.set_pirq_wires([this](unsigned pirq) { return isa_bridge.pirq_line(pirq); });
+    auto function = [this](unsigned slot, unsigned number, PciDevice& device) {
+        pci.add(slot, number, device);
+        all_.push_back(&device);
+    };
+    function(0, 0, host_bridge);
+    function(1, 0, isa_bridge);
+    function(1, 1, ide);
+    function(1, 3, power_function);
+    if (plugs.network) {
+        net = std::make_unique<VirtioNet>(plugs.network, plugs.mac, memory, apics);
+        function(3, 0, *net);
+    }
+    function(4, 0, balloon);
+    function(5, 0, rng);
+    if (plugs.drives) plug_drives(*plugs.drives, memory, apics);
 }
 
-void Board::set_bios_image(const std::vector<u8>& bytes) { bios_image_ = bytes; }
+void Board::plug_drives(std::vector<Drive>& drives, GuestMemory& memory, ApicMessageSink& apics) {
+    for (Drive& drive : drives) {
+        std::string serial = fmt::format("SB{:05}", static_cast<int>(drive.config.interface) * 100 + drive.index);
+        unsigned number = static_cast<unsigned>(drive.index);
+        switch (drive.config.interface) {
+            case DriveInterface::kFloppy: floppy.insert(number, drive.backend.get()); break;
+            case DriveInterface::kIde:
+                if (drive.config.cdrom) ide.attach(number, std::make_unique<AtapiCdrom>(fmt::format("cd{}", number), serial, drive.backend.get()));
+                else ide.attach(number, std::make_unique<IdeDisk>(fmt::format("hd{}", number), *drive.backend, serial));
+                break;
+            case DriveInterface::kVirtio:
+                disks.push_back(std::make_unique<VirtioBlk>(fmt::format("virtio-blk{}", number), *drive.backend, serial, memory, apics));
+                pci.add(pci.free_slot(6), 0, *disks.back());
+                all_.push_back(disks.back().get());
+                break;
+        }
+    }
+}
+
+Expected<void> Board::set_bios_image(const std::vector<u8>& bytes) { return shadow.load_rom(bytes); }
+
+void Board::set_up_without_firmware() {
+    set_up_pci(pci);
+    pic.elcr_ports().port_write(1, 1, kPirqElcr);
+}
 
 void Board::reset() {
     for (Device* device : all_) device->reset();

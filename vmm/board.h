@@ -6,18 +6,33 @@
 #include <vector>
 
 #include "devices/acpi_pm.h"
+#include "devices/atapi_cdrom.h"
 #include "devices/debug_ports.h"
+#include "devices/dma8237.h"
+#include "devices/floppy82077.h"
 #include "devices/fw_cfg.h"
 #include "devices/hpet.h"
+#include "devices/i440fx.h"
+#include "devices/i440fx_pam.h"
 #include "devices/i8042.h"
 #include "devices/io_bus.h"
 #include "devices/ioapic.h"
 #include "devices/irq_router.h"
+#include "devices/pci_bus.h"
 #include "devices/pic8259.h"
+#include "devices/piix3_ide.h"
+#include "devices/piix3_isa.h"
+#include "devices/piix4_pm.h"
 #include "devices/pit8254.h"
 #include "devices/rtc_cmos.h"
 #include "devices/serial16550.h"
 #include "devices/system_control.h"
+#include "devices/virtio_balloon.h"
+#include "devices/virtio_blk.h"
+#include "devices/virtio_console.h"
+#include "devices/virtio_net.h"
+#include "devices/virtio_rng.h"
+#include "vmm/drives.h"
 #include "vmm/machine_config.h"
 
 namespace shadowbox {
@@ -29,19 +44,29 @@ struct BoardHooks {
     std::function<void(int)> debug_exit;
     std::function<void(const std::string&)> firmware_line;
     std::function<void(std::function<void()>)> run_exclusive;  ///< for changes of the physical map
+    std::function<u64()> random;                   ///< entropy for the guest
+};
+
+/// What is plugged into the board from outside; all outlive it.
+struct BoardPlugs {
+    std::vector<CharBackend*> serials;
+    NetBackend* network = nullptr;
+    VirtioNet::Mac mac{};
+    std::vector<Drive>* drives = nullptr;
 };
 
 class Board {
  public:
-    Board(const MachineConfig& config, GuestMemory& memory, TimerQueue& timers, ApicMessageSink& apics, BoardHooks hooks,
-          const std::vector<CharBackend*>& serial_backends);
+    Board(const MachineConfig& config, GuestMemory& memory, TimerQueue& timers, ApicMessageSink& apics, BoardHooks hooks, const BoardPlugs& plugs);
     ~Board();
 
     void reset();
     void serialize(Archive& archive);
     void inspect(Inspector& inspector) const;
     /// The firmware, for the BIOS segment below 1 MiB.
-    void set_bios_image(const std::vector<u8>& bytes);
+    Expected<void> set_bios_image(const std::vector<u8>& bytes);
+    /// What firmware does to PCI, for a kernel that boots without it.
+    void set_up_without_firmware();
 
     PortBus ports;
     MmioBus mmio;
@@ -58,13 +83,25 @@ class Board {
     DebugPorts debug;
     FwCfg fw_cfg;
     std::vector<std::unique_ptr<Serial16550>> serials;
+    Dma8237 dma;
+    Floppy82077 floppy;
+    PciBus pci;
+    ShadowRam shadow;
+    I440fx host_bridge;
+    Piix3Isa isa_bridge;
+    Piix3Ide ide;
+    Piix4Pm power_function;
+    VirtioBalloon balloon;
+    VirtioRng rng;
+    std::unique_ptr<VirtioNet> net;
+    std::vector<std::unique_ptr<VirtioBlk>> disks;
 
     const std::vector<Device*>& devices() const { return all_; }
 
  private:
-    void wire(const MachineConfig& config);
+    void wire(const MachineConfig& config, const BoardPlugs& plugs, GuestMemory& memory, ApicMessageSink& apics);
     void claim(layout::PortRange range, PortHandler& handler, const char* name);
-    std::vector<u8> bios_image_;
+    void plug_drives(std::vector<Drive>& drives, GuestMemory& memory, ApicMessageSink& apics);
     std::vector<Device*> all_;
 };
 

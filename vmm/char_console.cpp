@@ -202,11 +202,25 @@ void CharConsole::write(unsigned number, std::span<const u8> bytes) {
     }
     std::unique_lock lock(mutex_);
     changed_.wait(lock, [this] { return queue_.size() < kMostQueued || abandoned_ || reader_gone_; });
-    if (abandoned_ || reader_gone_) return;
+    if (queue_.size() >= kMostQueued || reader_gone_) return;
     if (monitor) prefixer_.write_plain(text, queue_);
     else prefixer_.write(writer, text, queue_);
     flushed_ = false;
     changed_.notify_all();
+}
+
+/// True when the reader is gone, or does not read and nobody wants to wait for it any more.
+bool CharConsole::write_out(std::span<const u8> bytes) {
+    while (!bytes.empty()) {
+        while (!stdout_.wait_writable(100)) {
+            std::lock_guard lock(mutex_);
+            if (abandoned_) return true;
+        }
+        std::span<const u8> piece = bytes.first(std::min<std::size_t>(bytes.size(), 4096));  // what a pipe takes without waiting
+        if (stdout_.write(piece).ended) return true;
+        bytes = bytes.subspan(piece.size());
+    }
+    return false;
 }
 
 void CharConsole::writer_main() {
@@ -214,7 +228,7 @@ void CharConsole::writer_main() {
     std::unique_lock lock(mutex_);
     for (;;) {
         if (queue_.empty()) {
-            auto something = [this] { return !queue_.empty() || finishing_ || abandoned_ || !flushed_; };
+            auto something = [this] { return !queue_.empty() || finishing_ || !flushed_; };
             if (prefixer_.holds_partial() && !finishing_) {
                 // Nothing new for a while: somebody wrote a prompt.
                 flushed_ = true;
@@ -226,13 +240,13 @@ void CharConsole::writer_main() {
             }
             if (finishing_) prefixer_.flush_partial(queue_);
         }
-        if (abandoned_ || (finishing_ && queue_.empty())) return;
+        if (finishing_ && queue_.empty()) return;
         if (queue_.empty()) continue;
         std::string text;
         text.swap(queue_);
         changed_.notify_all();
         lock.unlock();
-        bool gone = stdout_.write({reinterpret_cast<const u8*>(text.data()), text.size()}).ended;
+        bool gone = write_out({reinterpret_cast<const u8*>(text.data()), text.size()});
         lock.lock();
         if (gone && !std::exchange(reader_gone_, true)) spdlog::warn("standard output is closed: serial output is lost");
         if (reader_gone_) queue_.clear();

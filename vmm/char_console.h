@@ -35,8 +35,9 @@ class CharConsole {
     void on_quit(std::function<void()> quit) { quit_ = std::move(quit); }
     /// Raw mode and input. Does nothing when nobody is on stdio.
     void start();
-    /// Gives the terminal back and writes out what is queued; `abandon` ends even if nobody reads.
+    /// Gives the terminal back and writes out what is queued.
     void finish();
+    /// From now on a reader that does not read is not waited for.
     void abandon();
     bool escape_active() const { return escape_active_; }
 
@@ -49,6 +50,7 @@ class CharConsole {
     void input(std::span<const u8> bytes);
     void act(EscapeKey::Action action);
     void select(unsigned line);
+    bool write_out(std::span<const u8> bytes);
     void writer_main();
     void update_input_watch();
     std::string help() const;

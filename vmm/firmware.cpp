@@ -100,6 +100,7 @@ Expected<void> prepare_firmware(VirtualMachine& vm) {
 void start_firmware(VirtualMachine& vm) {
     const BootImage& boot = vm.boot_image();
     if (!boot.direct()) return;
+    vm.board().set_up_without_firmware();
     bool placed = place_tables(vm);
     auto state = boot.linux_image ? load_linux(*boot.linux_image, vm.memory(), vm.config().memory_bytes, BootImage::kRsdpAddress)
                                   : load_elf_kernel(*boot.elf_kernel, vm.memory(), vm.config().memory_bytes, BootImage::kRsdpAddress);

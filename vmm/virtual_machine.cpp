@@ -10,6 +10,7 @@
 #include "devices/layout.h"
 #include "vmm/firmware.h"
 #include "vmm/host.h"
+#include "vmm/slirp_net.h"
 
 namespace shadowbox {
 
@@ -64,7 +65,23 @@ Expected<void> VirtualMachine::build(std::vector<CharBackend*> serials) {
     hooks.debug_exit = [this](int status) { request_end(VmState::kPoweredOff, status, "the guest wrote to the debug-exit port"); };
     hooks.firmware_line = [this](const std::string& line) { spdlog::debug("[{}] firmware: {}", config_.name, line); };
     hooks.run_exclusive = [this](std::function<void()> work) { run_exclusive(std::move(work)); };
-    board_ = std::make_unique<Board>(config_, *memory_, *timers_, apics_, std::move(hooks), serials);
+    auto random = std::make_shared<SeededRandom>(host_.entropy() + id_.value * 64 + 63);
+    hooks.random = [random] { return random->next(); };
+    if (host_.config().icount) io_ = std::make_unique<DeterministicIoExecutor>(*timers_);
+    else io_ = std::make_unique<HostIoExecutor>([this] { device_wake_.signal(); });
+    auto drives = open_drives(config_, *io_);
+    if (!drives) return tl::unexpected(drives.error());
+    drives_ = std::move(*drives);
+    BoardPlugs plugs{serials};
+    plugs.drives = &drives_;
+    plugs.mac = {0x52, 0x54, 0x00, 0x12, 0x34, static_cast<u8>(0x55 + id_.value)};
+    if (config_.nic.present) {
+        auto network = SlirpNet::create(config_.nic, journal_, config_.name);
+        if (!network) return tl::unexpected(network.error());
+        network_ = std::move(*network);
+        plugs.network = network_.get();
+    }
+    board_ = std::make_unique<Board>(config_, *memory_, *timers_, apics_, std::move(hooks), plugs);
 
     for (unsigned i = 0; i < config_.vcpus; ++i) {
         vcpus_.push_back(std::make_unique<Vcpu>(i, *memory_, *this, apics_, board_->ioapic, cpu_model_v2()));
@@ -96,7 +113,11 @@ Expected<void> VirtualMachine::load_firmware() { return prepare_firmware(*this);
 VirtualMachine::~VirtualMachine() {
     stop();
     memory_->set_code_listener(nullptr);
+    network_.reset();  // its thread posts to the journal
+    if (io_) io_->drain();
     board_.reset();
+    drives_.clear();
+    io_.reset();
     vcpus_.clear();
 }
 

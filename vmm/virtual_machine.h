@@ -16,6 +16,7 @@
 #include "vmm/apic_fabric.h"
 #include "vmm/board.h"
 #include "vmm/boot_image.h"
+#include "vmm/image_backend.h"
 #include "vmm/journal.h"
 #include "vmm/machine_config.h"
 #include "vmm/vcpu_gate.h"
@@ -24,6 +25,7 @@
 namespace shadowbox {
 
 class Host;
+class ScreenSource;
 class Vcpu;
 
 enum class VmState : u8 { kPaused, kRunning, kPoweredOff, kCrashed };
@@ -59,8 +61,12 @@ class VirtualMachine final : public MachineBus {
     TimerQueue& timers() { return *timers_; }
     VmClock& vm_clock() { return *clock_; }
     Journal& journal() { return journal_; }
+    /// The display adapter's picture; nullptr without one.
+    ScreenSource* screen() { return screen_; }
+    void set_screen(ScreenSource* screen) { screen_ = screen; }
     BootImage& boot_image() { return boot_image_; }
     Host& host() { return host_; }
+    std::vector<Drive>& drives() { return drives_; }
     /// Everything devices own. Lock order: this before pmap and pool (design section 3).
     std::mutex& device_lock() { return device_lock_; }
     /// Runs `look` while no vCPU is inside guest code and the device lock is held: consistent views.
@@ -108,6 +114,9 @@ class VirtualMachine final : public MachineBus {
     std::unique_ptr<GuestMemory> memory_;
     ApicFabric apics_;
     std::vector<std::unique_ptr<Vcpu>> vcpus_;
+    std::unique_ptr<IoExecutor> io_;
+    std::vector<Drive> drives_;
+    std::unique_ptr<NetBackend> network_;
     std::unique_ptr<Board> board_;
     struct CodeRelay;
     std::unique_ptr<CodeRelay> code_relay_;
@@ -126,6 +135,7 @@ class VirtualMachine final : public MachineBus {
     std::atomic<int> exit_status_{0};
     std::string stop_reason_;
     std::function<void(VmEvent)> observer_;
+    ScreenSource* screen_ = nullptr;
     std::vector<std::thread> threads_;
     WakeEvent device_wake_;
     GuestNs icount_time_ = 0;                           // the runner's

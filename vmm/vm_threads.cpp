@@ -81,6 +81,7 @@ void VirtualMachine::device_main() {
             GuestNs now = clock_->now();
             if (running) {
                 journal_.apply_all(now);
+                io_->run_completions();
                 timers_->run_due(now);
             }
             next = timers_->next_deadline();

@@ -7,6 +7,7 @@
 #include <netdb.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
+#include <poll.h>
 #include <signal.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
@@ -180,6 +181,11 @@ StreamResult Stream::write(std::span<const u8> from) {
         }
     }
     return result;
+}
+
+bool Stream::wait_writable(int milliseconds) const {
+    pollfd one{descriptor_, POLLOUT, 0};
+    return poll(&one, 1, milliseconds) != 0;  // an error is found out by the write
 }
 
 u16 Stream::local_port() const {

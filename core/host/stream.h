@@ -40,6 +40,8 @@ class Stream {
     StreamResult read(std::span<u8> to);
     /// Sockets: as much as goes without waiting. Others: everything.
     StreamResult write(std::span<const u8> from);
+    /// Whether a pipe or terminal takes up to 4096 bytes now, waiting for it up to `milliseconds`.
+    bool wait_writable(int milliseconds) const;
     /// A socket's buffered output still leaves; the other end sees the end of the stream.
     void close();
     int descriptor() const { return descriptor_; }

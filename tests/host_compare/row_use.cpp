@@ -1,0 +1,120 @@
+// SPDX-License-Identifier: MIT
+#include "row_use.h"
+
+#include <cpuid.h>
+
+#include <cstring>
+
+namespace shadowbox::compare {
+
+namespace {
+
+enum class Host : u8 { kAny, kNotAmd, kAmd };
+struct Exception { const char* name; Host host; const char* reason; };
+
+/// The one table. `name` is the row's.
+constexpr Exception kExceptions[] = {
+    {"sysenter", Host::kAny, "a real system call on Intel, #UD in long mode on AMD"},
+    {"sysexit", Host::kAmd, "#UD in long mode on AMD"},
+    {"fstp1", Host::kNotAmd, "undocumented alias, behaves as AMD's"},
+    {"ffree", Host::kNotAmd, "x87 tags and TOP of undefined cases follow AMD"},
+    {"ffreep", Host::kNotAmd, "undocumented"},
+    {"emms", Host::kNotAmd, "register contents afterwards follow AMD"},
+    {"cvtpi2ps", Host::kNotAmd, "x87 transition with a memory operand follows AMD"},
+    {"fcmovb", Host::kNotAmd, "C1 follows AMD"}, {"fcmove", Host::kNotAmd, "C1 follows AMD"},
+    {"fcmovbe", Host::kNotAmd, "C1 follows AMD"}, {"fcmovu", Host::kNotAmd, "C1 follows AMD"},
+    {"fcmovnb", Host::kNotAmd, "C1 follows AMD"}, {"fcmovne", Host::kNotAmd, "C1 follows AMD"},
+    {"fcmovnbe", Host::kNotAmd, "C1 follows AMD"}, {"fcmovnu", Host::kNotAmd, "C1 follows AMD"},
+    {"fcomi", Host::kNotAmd, "C1 follows AMD"}, {"fcomip", Host::kNotAmd, "C1 follows AMD"},
+    {"fucomi", Host::kNotAmd, "C1 follows AMD"}, {"fucomip", Host::kNotAmd, "C1 follows AMD"},
+    {"fprem", Host::kNotAmd, "number of reduction steps is the implementation's"},
+    {"fprem1", Host::kNotAmd, "number of reduction steps is the implementation's"},
+    {"fsin", Host::kNotAmd, "last bits are the implementation's"}, {"fcos", Host::kNotAmd, "last bits are the implementation's"},
+    {"fsincos", Host::kNotAmd, "last bits are the implementation's"}, {"fptan", Host::kNotAmd, "last bits are the implementation's"},
+    {"fpatan", Host::kNotAmd, "last bits are the implementation's"}, {"f2xm1", Host::kNotAmd, "last bits are the implementation's"},
+    {"fyl2x", Host::kNotAmd, "last bits are the implementation's"}, {"fyl2xp1", Host::kNotAmd, "last bits are the implementation's"},
+};
+
+/// aSys rows whose outcome in user mode is the same everywhere: traps, and privileged instructions, which must #GP.
+bool harmless_system(const OpcodeRow& row) {
+    if (row.attributes & aPriv) return true;
+    for (const char* name : {"int3", "int", "into", "int1", "ud2", "ud1", "ud0", "cli", "sti", "in", "out", "ins", "outs", "push es", "push cs",
+                             "push ss", "push ds", "push fs", "push gs", "arpl", "rdfsbase", "rdgsbase", "ldmxcsr", "stmxcsr", "maskmovdqu",
+                             "maskmovq", "fldenv", "frstor"}) {
+        if (named(row, name)) return true;
+    }
+    return named(row, "mov") && row.opcode == 0x8C;
+}
+
+}  // namespace
+
+HostCpu::HostCpu() {
+    unsigned a, b = 0, c, d;
+    __get_cpuid(0, &a, &b, &c, &d);
+    amd = b == 0x68747541;  // "Auth"
+    __get_cpuid(1, &a, &b, &leaf1_ecx_, &d);
+    __get_cpuid_count(7, 0, &a, &leaf7_ebx_, &c, &d);
+    __get_cpuid(0x80000001, &a, &b, &extended_ecx_, &d);
+}
+
+bool HostCpu::has(OpFeature feature) const {
+    auto bit = [](unsigned word, unsigned n) { return static_cast<bool>(word >> n & 1); };
+    switch (feature) {
+        case OpFeature::Sse3: return bit(leaf1_ecx_, 0);
+        case OpFeature::Pclmul: return bit(leaf1_ecx_, 1);
+        case OpFeature::Ssse3: return bit(leaf1_ecx_, 9);
+        case OpFeature::Cx16: return bit(leaf1_ecx_, 13);
+        case OpFeature::Sse41: return bit(leaf1_ecx_, 19);
+        case OpFeature::Sse42: return bit(leaf1_ecx_, 20);
+        case OpFeature::Movbe: return bit(leaf1_ecx_, 22);
+        case OpFeature::Popcnt: return bit(leaf1_ecx_, 23);
+        case OpFeature::Aes: return bit(leaf1_ecx_, 25);
+        case OpFeature::Fsgsbase: return bit(leaf7_ebx_, 0);
+        case OpFeature::Bmi1: return bit(leaf7_ebx_, 3);
+        case OpFeature::Bmi2: return bit(leaf7_ebx_, 8);
+        case OpFeature::Invpcid: return bit(leaf7_ebx_, 10);
+        case OpFeature::Adx: return bit(leaf7_ebx_, 19);
+        case OpFeature::Smap: return bit(leaf7_ebx_, 20);
+        case OpFeature::Clflushopt: return bit(leaf7_ebx_, 23);
+        case OpFeature::Clwb: return bit(leaf7_ebx_, 24);
+        case OpFeature::Sha: return bit(leaf7_ebx_, 29);
+        case OpFeature::Lzcnt: return bit(extended_ecx_, 5);
+        case OpFeature::Prefetchw: return bit(extended_ecx_, 8);
+        case OpFeature::Avx: case OpFeature::Avx2: case OpFeature::Fma: case OpFeature::F16c: return false;
+        default: return true;
+    }
+}
+
+bool named(const OpcodeRow& row, const char* name) { return strcmp(row.name, name) == 0; }
+bool has_operand(const OpcodeRow& row, Operand operand) {
+    for (Operand o : row.operands) if (o == operand) return true;
+    return false;
+}
+bool is_string(const OpcodeRow& row) { return row.attributes & aString; }
+bool is_near_branch(const OpcodeRow& row) { return (row.attributes & aBranch) && !(row.attributes & aSys); }
+
+std::string vendor_reason(const OpcodeRow& row, const HostCpu& host) {
+    for (const Exception& e : kExceptions) {
+        if (named(row, e.name) && (e.host == Host::kAny || (e.host == Host::kAmd) == host.amd)) return e.reason;
+    }
+    return "";
+}
+
+std::string vendor_table_text() {
+    std::string text;
+    for (const Exception& e : kExceptions) {
+        const char* where = e.host == Host::kAny ? "every host" : e.host == Host::kAmd ? "AMD hosts" : "other than AMD hosts";
+        text += std::string(e.name) + ": left out on " + where + ": " + e.reason + "\n";
+    }
+    return text + "forms: near branches with 66H in 64-bit mode; SHLD and SHRD of 16 bits by more than 16; BSWAP of 16 bits\n";
+}
+
+RowUse row_use(const OpcodeRow& row, bool mode32, const HostCpu& host) {
+    if (row.attributes & (mode32 ? aO64 : aI64)) return RowUse::kOtherMode;
+    if ((row.attributes & aSys) && !harmless_system(row)) return RowUse::kSystem;
+    if (!host.has(row.feature)) return RowUse::kNoFeature;
+    if (!vendor_reason(row, host).empty()) return RowUse::kVendor;
+    return RowUse::kCompare;
+}
+
+}  // namespace shadowbox::compare

@@ -1,0 +1,40 @@
+// SPDX-License-Identifier: MIT
+// Which rows of opcodes.def host_compare may generate on this host, and the one table of rows and forms it leaves out, with reasons.
+#pragma once
+
+#include <string>
+
+#include "cpu/opcode_row.h"
+
+namespace shadowbox::compare {
+
+enum class RowUse : u8 {
+    kCompare,     ///< generated
+    kOtherMode,   ///< does not exist in the mode asked for
+    kSystem,      ///< reads or changes what only an operating system may: unit and asm tests have it
+    kNoFeature,   ///< this host has no such instruction
+    kVendor,      ///< this host's vendor answers otherwise than the emulated processor, or leaves it undefined
+};
+
+struct HostCpu {
+    HostCpu();
+    bool amd = false;
+    bool has(OpFeature feature) const;
+
+ private:
+    unsigned leaf1_ecx_ = 0, leaf7_ebx_ = 0, extended_ecx_ = 0;
+};
+
+RowUse row_use(const OpcodeRow& row, bool mode32, const HostCpu& host);
+/// Why the vendor table leaves the row out; empty if it does not.
+std::string vendor_reason(const OpcodeRow& row, const HostCpu& host);
+/// The whole vendor table as text, for --list-skipped.
+std::string vendor_table_text();
+
+/// Near branches: 66H makes AMD truncate RIP in 64-bit mode, Intel ignores it.
+bool is_near_branch(const OpcodeRow& row);
+bool is_string(const OpcodeRow& row);
+bool has_operand(const OpcodeRow& row, Operand operand);
+bool named(const OpcodeRow& row, const char* name);
+
+}  // namespace shadowbox::compare
