@@ -166,6 +166,8 @@ AcpiBlob build_acpi(const AcpiMachine& machine) {
     std::vector<u32> listed = {fadt_at, add(blob, make_madt(machine), 16), add(blob, make_hpet(), 16)};
     blob.rsdt = add(blob, table("RSDT", 1, 36 + 4 * listed.size()), 16);
     for (u32 i = 0; i < listed.size(); ++i) blob.pointers.push_back({blob.rsdt + 36 + 4 * i, 4, listed[i]});
+    // Until it is linked, a pointer holds the offset of its target: firmware adds the address of the file.
+    for (const auto& p : blob.pointers) memcpy(blob.bytes.data() + p.at, &p.target, sizeof p.target);
     return blob;
 }
 

@@ -159,6 +159,8 @@ const OpcodeRow* find_row(const DecodeContext& context, unsigned map, u8 opcode,
             case OpPrefix::PF2: if (p.last_rep != 0xF2) continue; break;
         }
         if (!context.model->has(row.feature)) continue;
+        // F3 90 is PAUSE, but with REX.B it names R8: XCHG (the row after it).
+        if (map == 0 && opcode == 0x90 && row.prefix == OpPrefix::PF3 && (p.rex & 1)) continue;
         if (row.modrm != modrm::NO) {
             u8 byte = in.peek();
             if (in.more) return nullptr;

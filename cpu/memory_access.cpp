@@ -15,7 +15,12 @@ namespace {
 /// Turns what resolve() found into the vCPU's exit; true only for host memory and MMIO.
 bool usable(Vcpu& cpu, const Resolved& found, u64 gva) {
     switch (found.kind) {
-        case Resolved::Kind::kHost: return true;
+        case Resolved::Kind::kHost:
+            if (__builtin_expect(cpu.alignment_checked, 0)) {
+                TlbEntry& entry = cpu.mmu.context()->data[TlbContext::index(gva)];
+                entry.read_tag = entry.write_tag = kNoTag;
+            }
+            return true;
         case Resolved::Kind::kMmio:
             // Under icount a device must be reached at an exact count: run this instruction alone (design section 5).
             if (cpu.exact_time && !cpu.single) {
@@ -39,9 +44,14 @@ bool usable(Vcpu& cpu, const Resolved& found, u64 gva) {
     return false;
 }
 
+/// Linear addresses have 64 bits in 64-bit mode, and in compatibility mode for what the processor itself reads: descriptor tables,
+/// the TSS, the stack of a 64-bit interrupt handler (SDM 3A 6.14).
+bool wide_address(const Vcpu& cpu, bool supervisor) { return cpu.long64() || (supervisor && cpu.long_mode()); }
+u64 wrap(const Vcpu& cpu, u64 gva, bool supervisor = false) { return wide_address(cpu, supervisor) ? gva : gva & 0xFFFFFFFF; }
+
 /// #GP(0) for a non-canonical address; leave_at() makes it #SS(0) for stack accesses (SDM 3A 6.15, #SS).
-bool canonical(Vcpu& cpu, u64 gva, unsigned size) {
-    if (!cpu.long64()) return true;
+bool canonical(Vcpu& cpu, u64 gva, unsigned size, bool supervisor) {
+    if (!wide_address(cpu, supervisor)) return true;
     if (is_canonical(gva, cpu.cr4) && is_canonical(gva + size - 1, cpu.cr4)) return true;
     cpu.raise(Vector::kGP, 0);
     cpu.fault.non_canonical = true;
@@ -50,7 +60,7 @@ bool canonical(Vcpu& cpu, u64 gva, unsigned size) {
 
 /// #AC: unaligned data access at CPL 3 with CR0.AM and EFLAGS.AC (SDM 3A 6.15).
 bool alignment(Vcpu& cpu, u64 gva, unsigned size, bool supervisor) {
-    if (!(cpu.other_flags & rflags::kAC) || cpu.cpl != 3 || !(cpu.cr0 & cr0::kAM) || supervisor) return true;
+    if (!cpu.alignment_checked || supervisor) return true;
     unsigned unit = size >= 16 ? 16 : size;
     if ((unit & (unit - 1)) != 0 || gva % unit == 0) return true;
     return cpu.raise(Vector::kAC, 0);
@@ -68,8 +78,6 @@ void device_write(Vcpu& cpu, Gpa gpa, unsigned size, u64 value) {
     if (!is_own_apic(cpu, gpa)) cpu.bus.mmio_write(gpa, size, value);
     else if (size >= 4) cpu.apic->mmio_write(static_cast<u32>(gpa.offset()), static_cast<u32>(value));
 }
-
-u64 wrap(const Vcpu& cpu, u64 gva) { return cpu.long64() ? gva : gva & 0xFFFFFFFF; }
 
 bool read_piece(Vcpu& cpu, u64 gva, const Resolved& found, unsigned size, u8* to) {
     if (found.kind == Resolved::Kind::kHost) {
@@ -122,13 +130,13 @@ void write_piece(Vcpu& cpu, u64 gva, const Resolved& found, unsigned size, const
 }  // namespace
 
 bool load_slow(Vcpu& cpu, u64 gva, unsigned size, void* value, bool supervisor) {
-    gva = wrap(cpu, gva);
-    if (!canonical(cpu, gva, size) || !alignment(cpu, gva, size, supervisor)) return false;
+    gva = wrap(cpu, gva, supervisor);
+    if (!canonical(cpu, gva, size, supervisor) || !alignment(cpu, gva, size, supervisor)) return false;
     unsigned first = static_cast<unsigned>(std::min<u64>(size, kPageSize - (gva & kPageOffsetMask)));
     Resolved a = cpu.mmu.resolve(Gva(gva), first, MemoryAccess::kRead, supervisor);
     if (!usable(cpu, a, gva)) return false;
     Resolved b;
-    u64 second = wrap(cpu, gva + first);
+    u64 second = wrap(cpu, gva + first, supervisor);
     if (first < size) {
         b = cpu.mmu.resolve(Gva(second), size - first, MemoryAccess::kRead, supervisor);
         if (!usable(cpu, b, second)) return false;
@@ -143,13 +151,13 @@ bool load_slow(Vcpu& cpu, u64 gva, unsigned size, void* value, bool supervisor) 
 }
 
 bool store_slow(Vcpu& cpu, u64 gva, unsigned size, const void* value, bool supervisor) {
-    gva = wrap(cpu, gva);
-    if (!canonical(cpu, gva, size) || !alignment(cpu, gva, size, supervisor)) return false;
+    gva = wrap(cpu, gva, supervisor);
+    if (!canonical(cpu, gva, size, supervisor) || !alignment(cpu, gva, size, supervisor)) return false;
     unsigned first = static_cast<unsigned>(std::min<u64>(size, kPageSize - (gva & kPageOffsetMask)));
     Resolved a = cpu.mmu.resolve(Gva(gva), first, MemoryAccess::kWrite, supervisor);
     if (!usable(cpu, a, gva)) return false;
     Resolved b;
-    u64 second = wrap(cpu, gva + first);
+    u64 second = wrap(cpu, gva + first, supervisor);
     if (first < size) {
         b = cpu.mmu.resolve(Gva(second), size - first, MemoryAccess::kWrite, supervisor);
         if (!usable(cpu, b, second)) return false;
@@ -164,7 +172,7 @@ bool store_slow(Vcpu& cpu, u64 gva, unsigned size, const void* value, bool super
 
 bool probe_write(Vcpu& cpu, u64 gva, unsigned size) {
     gva = wrap(cpu, gva);
-    if (!canonical(cpu, gva, size) || !alignment(cpu, gva, size, false)) return false;
+    if (!canonical(cpu, gva, size, false) || !alignment(cpu, gva, size, false)) return false;
     for (u64 done = 0; done < size;) {
         u64 here = wrap(cpu, gva + done);
         u64 piece = std::min<u64>(size - done, kPageSize - (here & kPageOffsetMask));

@@ -29,6 +29,9 @@ void Vcpu::update_mode() {
     if ((cr0 & cr0::kEM) || !(cr4 & cr4::kOSFXSR)) bits |= mode_bits::kSseUd;
     if ((mxcsr & 0x1F80) != 0x1F80) bits |= mode_bits::kSseUnmasked;
     mode = bits;
+    bool checked = cpl == 3 && (other_flags & rflags::kAC) && (cr0 & cr0::kAM);
+    if (checked && !alignment_checked) mmu.flush_all();
+    alignment_checked = checked;
     mmu.set_privilege(cpl == 3, other_flags & rflags::kAC);
 }
 

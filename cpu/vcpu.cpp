@@ -35,7 +35,7 @@ void Vcpu::reset(bool init) {
     dr[6] = 0xFFFF0FF0;
     dr[7] = 0x400;
     cpl = 0;
-    interrupt_shadow = nmi_blocked = false;
+    interrupt_shadow = nmi_blocked = halted = false;
     pkru = 0;
     held_event_.reset();
     if (!init) {
@@ -96,7 +96,7 @@ void Vcpu::serialize(Archive& archive) {
     archive(gpr, flags.result, flags.aux, rip, seg, other_flags, cpl, interrupt_shadow, nmi_blocked, vec, mxcsr, x87, cr0, cr2, cr3, cr4, efer, xcr0, dr,
             ldtr, tr, gdtr, idtr, msr, pkru, tsc_offset, retired, wait_for_sipi_, random);
     bool nmi = nmi_pending_, pic = pic_line_;
-    archive(nmi, pic);
+    archive(nmi, pic, halted);
     nmi_pending_ = nmi;
     pic_line_ = pic;
     apic->serialize(archive);

@@ -106,7 +106,8 @@ class Vcpu {
     bool nmi_blocked = false;
     bool alone = true;        ///< the VM has one vCPU, or exclusive work runs: locked accesses may be split
     bool exact_time = false;  ///< icount: guest time is read only at exact instruction counts
-    bool halted = false;      ///< in HLT, for the icount runner
+    bool halted = false;      ///< in HLT until wakeup_pending(); kept by whoever calls run()
+    bool alignment_checked = false;  ///< CPL 3, CR0.AM and EFLAGS.AC: data pages stay out of the TLB, so that each access is checked
     bool single = false;      ///< run() executes one instruction at a time just now
 
     VectorRegister vec[16] = {};

@@ -54,8 +54,9 @@ Expected<void> load_bios(VirtualMachine& vm) {
     fw.add_file("etc/e820", e820_file(config.memory_bytes));
     const BootImage& boot = vm.boot_image();
     fw.add_file("etc/acpi/tables", boot.acpi.bytes);
-    fw.add_file("etc/acpi/rsdp", std::vector<u8>(20, 0));
-    fw.replace_file("etc/acpi/rsdp", [] { auto r = make_rsdp(0); r[8] = 0; return r; }());
+    std::vector<u8> rsdp = make_rsdp(boot.acpi.rsdt);
+    rsdp[8] = 0;  // firmware adds address and checksum
+    fw.add_file("etc/acpi/rsdp", std::move(rsdp));
     fw.add_file("etc/table-loader", acpi_loader_script(boot.acpi));
     fw.add_file("etc/smbios/smbios-tables", boot.smbios.structures);
     fw.add_file("etc/smbios/smbios-anchor", boot.smbios.entry_point);

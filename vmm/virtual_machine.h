@@ -99,6 +99,7 @@ class VirtualMachine final : public MachineBus {
     void sleep_in_halt(Vcpu& vcpu);
     void after_exit(Vcpu& vcpu, int reason);
     void drain_exclusive();
+    void do_outside_work();  ///< exclusive work and resets that wait for a vCPU thread
     void do_reset();
     void triple_fault(Vcpu& vcpu);
     void request_end(VmState state, int status, std::string reason);

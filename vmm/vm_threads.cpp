@@ -3,6 +3,7 @@
 #include "core/host/host_time.h"
 #include "core/host/thread.h"
 #include "core/log.h"
+#include "cpu/block.h"
 #include "cpu/local_apic.h"
 #include "cpu/vcpu.h"
 #include "vmm/host.h"
@@ -17,7 +18,15 @@ constexpr i64 kSlice = 10'000;
 
 void VirtualMachine::vcpu_main(Vcpu& vcpu) {
     name_thread(fmt::format("{}/cpu{}", config_.name.substr(0, 9), vcpu.index).c_str());
-    while (gate_.enter(vcpu)) {
+    for (;;) {
+        if (vcpu.halted) sleep_in_halt(vcpu);
+        if (vcpu.halted) {  // still: only asked to come out for other work
+            if (ending_) return;
+            do_outside_work();
+            if (!gate_.pass(vcpu)) return;
+            continue;
+        }
+        if (!gate_.enter(vcpu)) return;
         ExitReason reason = ExitReason::kBudget;
         vcpu.safepoint.enter();
         while (reason == ExitReason::kBudget) {
@@ -32,7 +41,7 @@ void VirtualMachine::vcpu_main(Vcpu& vcpu) {
 
 void VirtualMachine::after_exit(Vcpu& vcpu, int code) {
     switch (static_cast<ExitReason>(code)) {
-        case ExitReason::kHalt: sleep_in_halt(vcpu); break;
+        case ExitReason::kHalt: vcpu.halted = true; break;
         case ExitReason::kShutdown: triple_fault(vcpu); break;
         case ExitReason::kWaitPage: vcpu.mmu.wait_for_page(); break;
         case ExitReason::kRefused:
@@ -52,22 +61,33 @@ void VirtualMachine::after_exit(Vcpu& vcpu, int code) {
         }
         default: break;
     }
+    do_outside_work();
+}
+
+void VirtualMachine::do_outside_work() {
     if (exclusive_pending_) drain_exclusive();
     if (reset_pending_ && !ending_) do_reset();
 }
 
+/// Returns with `halted` cleared when an interrupt ends HLT, or still set when the thread is wanted for something else.
 void VirtualMachine::sleep_in_halt(Vcpu& vcpu) {
     for (;;) {
         vcpu.sleeping = true;
-        GuestNs now = clock_->now(), deadline = vcpu.apic->next_deadline();
-        bool stop = vcpu.safepoint.attention.load() & (SafepointParticipant::kAttentionStop | SafepointParticipant::kAttentionCode);
-        if (now >= deadline) vcpu.apic->run_timer(now);
-        if (stop || vcpu.wakeup_pending() || ending_) {
+        GuestNs now = clock_->now();
+        if (now >= vcpu.apic->next_deadline()) vcpu.apic->run_timer(now);
+        u32 attention = vcpu.safepoint.attention.load();
+        if (attention & SafepointParticipant::kAttentionCode) {
+            vcpu.safepoint.attention.fetch_and(~u32{SafepointParticipant::kAttentionCode});
+            vcpu.blocks->drain_posted();
+        }
+        bool wanted = (attention & SafepointParticipant::kAttentionStop) || ending_;
+        if (!wanted && vcpu.wakeup_pending()) vcpu.halted = false;
+        if (wanted || !vcpu.halted) {
             vcpu.sleeping = false;
             return;
         }
-        deadline = vcpu.apic->next_deadline();
-        vcpu.wake.wait_until(deadline == kNever ? WakeEvent::kForever : host_monotonic_ns() + (deadline - now));
+        GuestNs deadline = vcpu.apic->next_deadline();
+        vcpu.wake.wait_until(deadline == kNever ? WakeEvent::kForever : host_monotonic_ns() + (deadline > now ? deadline - now : 0));
     }
 }
 

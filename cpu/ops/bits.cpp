@@ -23,7 +23,7 @@ template <Bit op, class T>
 bool bit_test(Vcpu& cpu, const Insn& insn) {
     constexpr unsigned bits = sizeof(T) * 8;
     bool immediate = kOpcodeRows[insn.row].operands[1] == Operand::Ib;
-    i64 offset = immediate ? insn.imm & (bits - 1) : static_cast<std::make_signed_t<T>>(get<T>(cpu, insn.reg));
+    i64 offset = immediate ? i64{insn.imm} & (bits - 1) : i64{static_cast<std::make_signed_t<T>>(get<T>(cpu, insn.reg))};
     unsigned n = static_cast<unsigned>(offset) & (bits - 1);
     bool bit = false;
     if (!insn.mem) {

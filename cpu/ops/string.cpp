@@ -110,6 +110,7 @@ template <class T> struct Outs {
 template <class T>
 u64 bulk(Vcpu& cpu, const Insn& insn, u64 count, bool copy) {
     u64 to, from = 0, bytes = count * sizeof(T), mask = address_mask(insn);
+    if (cpu.alignment_checked) return 0;
     u64 target = cpu.gpr[kRdi] & mask, source = cpu.gpr[kRsi] & mask;
     bytes = std::min(bytes, kPageSize - (target & kPageOffsetMask));
     if (copy) bytes = std::min(bytes, kPageSize - (source & kPageOffsetMask));
