@@ -308,7 +308,7 @@ DecodeStatus decode_insn(const DecodeContext& context, const u8* bytes, unsigned
     if ((row->attributes & aString) || row->operands[0] == Operand::Ob || row->operands[1] == Operand::Ob ||
         row->operands[0] == Operand::Ov || row->operands[1] == Operand::Ov) {
         insn.seg = p.seg >= 0 ? static_cast<u32>(p.seg) : static_cast<u32>(kDs);
-    } else if (p.seg >= 0) {
+    } else if (p.seg >= 0 && !(row->attributes & aStack)) {
         insn.seg = static_cast<u32>(p.seg);  // implicit memory operands (XLAT, MASKMOV)
     }
     bool rip_relative = false;

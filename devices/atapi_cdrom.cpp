@@ -35,6 +35,7 @@ void AtapiCdrom::insert(BlockBackend* medium) {
 // --- ATA commands ---
 
 void AtapiCdrom::execute(u8 code) {
+    settings_.bytes_left = settings_.sectors_left = 0;  // whatever was under way is over
     switch (code) {
         case kPacket: return start_packet();
         case kIdentifyPacket: return identify_packet();
@@ -124,6 +125,7 @@ void AtapiCdrom::data_out_done() {
     std::copy_n(buffer().begin(), kPacketBytes, settings_.packet.begin());
     settings_.in_packet = false;
     buffer().clear();
+    state_.position = state_.block_end = 0;
     run_packet();
 }
 
@@ -164,6 +166,7 @@ void AtapiCdrom::next_block() {
     if (size < s.bytes_left) size &= ~1u;  // only the last block may be odd
     if (size == 0) size = static_cast<u32>(std::min<u64>(2, s.bytes_left));
     if (state_.block_end + size > buffer().size()) return refill();
+    s.block = size;
     state_.lba[1] = static_cast<u8>(size);
     state_.lba[2] = static_cast<u8>(size >> 8);
     state_.count = kReasonIn;
@@ -193,7 +196,7 @@ void AtapiCdrom::data_in_done() {
         s.in_packet = false;
         return set_idle(kReady | kSeekDone);
     }
-    s.bytes_left -= std::min<u64>(s.bytes_left, state_.lba[1] | u32{state_.lba[2]} << 8);
+    s.bytes_left -= std::min<u64>(s.bytes_left, s.block);
     if (s.bytes_left == 0)
         finish();
     else
@@ -258,15 +261,15 @@ void AtapiCdrom::write_signature() {
 void AtapiCdrom::serialize_settings(Archive& archive) {
     Settings& s = settings_;
     archive(s.packet, s.sense, s.attention, s.media_event, s.locked, s.tray_open, s.dma_mode, s.in_packet, s.dma,
-            s.limit, s.sector, s.sectors_left, s.bytes_left);
+            s.limit, s.block, s.sector, s.sectors_left, s.bytes_left);
     if (!archive.loading()) return;
     s.limit = std::clamp<u32>(s.limit, 1, kMostBlock);
     u64 end = disc_sectors();
-    s.sector = std::min(s.sector, end);
-    s.sectors_left = std::min(s.sectors_left, end - s.sector);
+    if (s.sectors_left > 0 && (s.sector > end || s.sectors_left > end - s.sector)) s.sector = s.sectors_left = 0;
     // What is left is in the buffer or on the disc.
     u64 buffered = buffer().size() - std::min<u64>(state_.block_end, buffer().size());
-    u64 current = state_.phase == Phase::kDataIn ? state_.lba[1] | u32{state_.lba[2]} << 8 : 0;
+    s.block = std::min(s.block, kMostBlock);
+    u64 current = state_.phase == Phase::kDataIn ? s.block : 0;
     s.bytes_left = std::min(s.bytes_left, buffered + current + s.sectors_left * kSector);
 }
 

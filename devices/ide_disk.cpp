@@ -49,11 +49,15 @@ bool IdeDisk::execute_transfer(u8 code) {
                             [code](const TransferRow& r) { return r.code == code; });
     if (row == std::end(kTransfers)) return false;
     Settings& s = settings_;
+    s.left = 0;
     bool multiple = row->way == Way::kMultiple;
     if (multiple && s.multiple == 0) return complete(kAborted), true;
     s.writing = row->writes;
     s.block = multiple ? s.multiple : 1;
-    if (!take_address(row->extended)) return complete(kIdNotFound), true;
+    if (!take_address(row->extended)) {
+        s.left = 0;
+        return complete(kIdNotFound), true;
+    }
     if (s.writing && disk_.read_only()) return complete(kAborted), true;
     switch (row->way) {
         case Way::kVerify: complete(); break;
@@ -218,7 +222,7 @@ void IdeDisk::serialize_settings(Archive& archive) {
     s.multiple = std::min(s.multiple, kMostMultiple);
     s.block = std::clamp<u32>(s.block, 1, kMostMultiple);
     s.left = std::min<u32>(s.left, 65536);
-    if (s.lba >= sectors_ || s.left > sectors_ - s.lba) s.lba = s.left = 0;
+    if (s.left > 0 && (s.lba >= sectors_ || s.left > sectors_ - s.lba)) s.lba = s.left = 0;
 }
 
 void IdeDisk::inspect(Inspector& inspector) const {

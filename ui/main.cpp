@@ -1,34 +1,48 @@
 // SPDX-License-Identifier: MIT
+// The program: command line in, exit status out. All errors of the user end here as one line and status 2.
 #include <cstdio>
-#include <cstring>
+#include <exception>
+
+#include "core/host/stream.h"
 #include "core/log.h"
-#include "devices/char_backend.h"
-#include "vmm/host.h"
-#include "cpu/vcpu.h"
-#include "vmm/virtual_machine.h"
-using namespace shadowbox;
-struct Out : CharBackend { void write(std::span<const u8> b) override { fwrite(b.data(), 1, b.size(), stdout); fflush(stdout); } };
-int main(int argc, char** argv) {
-    init_logging(true);
-    MachineConfig c; c.name = "vm1"; HostConfig h; c.no_reboot = true;
-    for (int i = 1; i < argc; ++i) {
-        auto is = [&](const char* s) { return !strcmp(argv[i], s); };
-        if (is("-m")) c.memory_bytes = strtoull(argv[++i], 0, 0) << 20;
-        else if (is("-kernel")) c.kernel = argv[++i];
-        else if (is("-initrd")) c.initrd = argv[++i];
-        else if (is("-append")) c.append = argv[++i];
-        else if (is("-smp")) c.vcpus = atoi(argv[++i]);
-        else if (is("-icount")) h.icount = true;
+#include "ui/option_table.h"
+#include "ui/sdl_display.h"
+#include "ui/session.h"
+
+namespace shadowbox {
+
+namespace {
+
+int wrong(const Error& error) {
+    std::fprintf(stderr, "shadowbox: %s\n", error.text().c_str());
+    return 2;
+}
+
+int run_main(std::vector<std::string> arguments) {
+    init_logging(false);
+    ignore_broken_pipes();
+    auto invocation = parse_command_line(arguments);
+    if (!invocation) return wrong(invocation.error());
+    if (!invocation->help.empty()) {
+        std::fputs(invocation->help.c_str(), stdout);
+        return 0;
     }
-    auto host = Host::create(h, c.memory_bytes);
-    if (!host) { fprintf(stderr, "%s\n", host.error().text().c_str()); return 2; }
-    static Out out;
-    auto vm = (*host)->add(c, {&out});
-    if (!vm) { fprintf(stderr, "%s\n", vm.error().text().c_str()); return 2; }
-    (*host)->start_all();
-    (*host)->wait_all();
-    int s = (*vm)->exit_status();
-    (*host)->stop_all();
-    fprintf(stderr, "%s\nretired %lu hash %lx\n", (*vm)->vcpu(0).dump().c_str(), (*vm)->vcpu(0).retired, (*vm)->memory().content_hash());
-    return s;
+    if (invocation->host.verbose) init_logging(true);
+    if (auto ok = settle(*invocation, display_available()); !ok) return wrong(ok.error());
+    Session session(std::move(*invocation));
+    if (auto ok = session.build(); !ok) return wrong(ok.error());
+    return session.run();
+}
+
+}  // namespace
+
+}  // namespace shadowbox
+
+int main(int argc, char** argv) {
+    try {
+        return shadowbox::run_main({argv + 1, argv + argc});
+    } catch (const std::exception& error) {
+        std::fprintf(stderr, "shadowbox: %s\n", error.what());
+        return 2;
+    }
 }

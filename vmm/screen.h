@@ -18,7 +18,7 @@ struct ScreenImage {
 class ScreenSource {
  public:
     virtual ~ScreenSource() = default;
-    /// Any thread. False if nothing changed since the last call with this image and it was left as it is.
+    /// Any thread. False if the picture is the one that `image` already holds.
     virtual bool render(ScreenImage& image) = 0;
     /// In text modes the characters shown, one line a row; otherwise empty.
     virtual std::vector<std::string> text_screen() = 0;

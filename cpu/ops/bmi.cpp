@@ -140,7 +140,10 @@ SB_OP(op_bzhi) { return run<Bzhi>(cpu, insn); }
 SB_OP(op_mulx) { return run<Mulx>(cpu, insn); }
 SB_OP(op_pdep) { return run<Pdep>(cpu, insn); }
 SB_OP(op_pext) { return run<Pext>(cpu, insn); }
-SB_OP(op_rorx) { return run<Rorx>(cpu, insn); }
+SB_OP(op_rorx) {
+    if (insn.vvvv != 0) return cpu.raise(Vector::kUD);  // VEX.vvvv must be 1111B: there is no second source
+    return run<Rorx>(cpu, insn);
+}
 SB_OP(op_shiftx) { return run<Shiftx>(cpu, insn); }
 
 }  // namespace shadowbox

@@ -35,7 +35,7 @@ template <class T>
 [[gnu::always_inline]] inline bool push(Vcpu& cpu, T value) {
     if (__builtin_expect(cpu.mode & mode_bits::kLong64, 1)) {
         u64 rsp = cpu.gpr[kRsp] - sizeof(T);
-        if (!store<T>(cpu, rsp, value)) return false;
+        if (!store<T>(cpu, rsp, value)) return stack_failed(cpu);
         cpu.gpr[kRsp] = rsp;
         return true;
     }
@@ -44,7 +44,7 @@ template <class T>
 template <class T>
 [[gnu::always_inline]] inline bool pop(Vcpu& cpu, T& value) {
     if (__builtin_expect(cpu.mode & mode_bits::kLong64, 1)) {
-        if (!load<T>(cpu, cpu.gpr[kRsp], value)) return false;
+        if (!load<T>(cpu, cpu.gpr[kRsp], value)) return stack_failed(cpu);
         cpu.gpr[kRsp] += sizeof(T);
         return true;
     }
@@ -57,7 +57,10 @@ template <class T>
 template <bool SamePage>
 const Insn* call64(Vcpu& cpu, const Insn* insn) {
     u64 rsp = cpu.gpr[kRsp] - 8;
-    if (!store<u64>(cpu, rsp, rip_of(cpu, insn) + insn->length)) SB_FAILED(cpu, insn);
+    if (!store<u64>(cpu, rsp, rip_of(cpu, insn) + insn->length)) {
+        stack_failed(cpu);
+        SB_FAILED(cpu, insn);
+    }
     cpu.gpr[kRsp] = rsp;
     return take_branch<SamePage>(cpu, insn);
 }
@@ -105,7 +108,10 @@ const Insn* indirect64(Vcpu& cpu, const Insn* insn) {
     }
     if constexpr (Call) {
         u64 rsp = cpu.gpr[kRsp] - 8;
-        if (!store<u64>(cpu, rsp, rip_of(cpu, insn) + insn->length)) SB_FAILED(cpu, insn);
+        if (!store<u64>(cpu, rsp, rip_of(cpu, insn) + insn->length)) {
+        stack_failed(cpu);
+        SB_FAILED(cpu, insn);
+    }
         cpu.gpr[kRsp] = rsp;
     }
     return go_indirect(cpu, target);
@@ -167,8 +173,9 @@ bool push_segmented(Vcpu& cpu, u64 value, unsigned size) {
     if (size == 2) done = store<u16>(cpu, gva, static_cast<u16>(value));
     else if (size == 4) done = store<u32>(cpu, gva, static_cast<u32>(value));
     else done = store<u64>(cpu, gva, value);
-    if (done) add_to_stack_pointer(cpu, -static_cast<i64>(size));
-    return done;
+    if (!done) return stack_failed(cpu);
+    add_to_stack_pointer(cpu, -static_cast<i64>(size));
+    return true;
 }
 
 bool pop_segmented(Vcpu& cpu, u64& value, unsigned size) {
@@ -176,9 +183,9 @@ bool pop_segmented(Vcpu& cpu, u64& value, unsigned size) {
     if (!segment_address(cpu, kSs, offset, size, MemoryAccess::kRead, gva)) return false;
     u16 low;
     u32 wide;
-    if (size == 2) { if (!load<u16>(cpu, gva, low)) return false; value = low; }
-    else if (size == 4) { if (!load<u32>(cpu, gva, wide)) return false; value = wide; }
-    else if (!load<u64>(cpu, gva, value)) return false;
+    if (size == 2) { if (!load<u16>(cpu, gva, low)) return stack_failed(cpu); value = low; }
+    else if (size == 4) { if (!load<u32>(cpu, gva, wide)) return stack_failed(cpu); value = wide; }
+    else if (!load<u64>(cpu, gva, value)) return stack_failed(cpu);
     add_to_stack_pointer(cpu, size);
     return true;
 }

@@ -63,6 +63,12 @@ template <bool SamePage>
     return follow_link<false>(cpu, target, 1);
 }
 
+/// A stack access failed. A non-canonical address is #SS, whatever segment the instruction's memory operand has.
+inline bool stack_failed(Vcpu& cpu) {
+    if (cpu.exit == ExitReason::kFault && cpu.fault.non_canonical) cpu.fault.vector = Vector::kSS;
+    return false;
+}
+
 /// Stack accesses outside 64-bit mode (any mode works), with limit checks; `size` 2, 4 or 8.
 bool push_segmented(Vcpu& cpu, u64 value, unsigned size);
 bool pop_segmented(Vcpu& cpu, u64& value, unsigned size);

@@ -12,14 +12,16 @@
 namespace shadowbox {
 
 namespace {
+/// CR1, CR5 to CR7 and CR9 up: #UD at any privilege level.
+bool control_register_exists(unsigned number) { return number == 0 || (number >= 2 && number <= 4) || number == 8; }
 bool supervisor_only(Vcpu& cpu) { return cpu.cpl == 0 || cpu.raise_gp0(); }
 }  // namespace
 
 SB_OP(op_mov_from_cr) {
+    unsigned number = insn.reg;
+    if (!control_register_exists(number)) return cpu.raise(Vector::kUD);
     if (!supervisor_only(cpu)) return false;
     u64 value;
-    unsigned number = insn.reg;
-    if (insn.lock) number = 8;
     switch (number) {
         case 0: value = cpu.cr0; break;
         case 2: value = cpu.cr2; break;
@@ -32,6 +34,7 @@ SB_OP(op_mov_from_cr) {
     return true;
 }
 SB_END(op_mov_to_cr) {
+    if (!control_register_exists(insn.reg)) return cpu.raise(Vector::kUD);
     if (!supervisor_only(cpu)) return false;
     u64 value = cpu.long64() ? cpu.gpr[insn.rm] : static_cast<u32>(cpu.gpr[insn.rm]);
     switch (insn.reg) {

@@ -4,6 +4,7 @@
 #include <vector>
 
 #include "cpu/block.h"
+#include "cpu/interrupts.h"
 #include "native_worker.h"
 
 namespace shadowbox::compare {
@@ -155,7 +156,7 @@ void EmulatedSide::run(const TestCase& c, Outcome& out, i64 slice) {
     load(c);
     Vcpu& cpu = *cpu_;
     u64 before = cpu.retired;
-    i64 left = kBudget;
+    i64 left = c.long_code ? 100 * kBudget : kBudget;
     ExitReason reason = ExitReason::kBudget;
     cpu.safepoint.enter();
     while (reason == ExitReason::kBudget && left > 0) {
@@ -166,7 +167,7 @@ void EmulatedSide::run(const TestCase& c, Outcome& out, i64 slice) {
     cpu.safepoint.leave();
     retired_ = cpu.retired - before;
     if (reason == ExitReason::kBudget) out.kind = Outcome::kEndless;
-    else if (reason != ExitReason::kHalt || cpu.rip - kKernel - kHandlers - 1 >= 256 * 16) out.kind = Outcome::kOddExit;
+    else if (reason != ExitReason::kHalt || cpu.rip - kKernel - kHandlers - 1 >= 256 * 16) { out.kind = Outcome::kOddExit; if (getenv("HC_DEBUG")) fprintf(stderr, "reason %d rip %llx\n%s%s\n", (int)reason, (unsigned long long)cpu.rip, shutdown_story(cpu).c_str(), cpu.dump().c_str()); }
     else store(out);
 }
 

@@ -14,6 +14,9 @@
 
 #include <cstddef>
 #include <cstdio>
+#include <initializer_list>
+#include <memory>
+#include <new>
 
 namespace shadowbox::compare {
 
@@ -23,7 +26,7 @@ namespace {
 Shared* g_shared;
 u8* g_code_alias;     // the code pages, writable
 int g_in, g_out;
-bool g_low;
+bool g_low, g_running;
 unsigned g_next;      // case under way + 1
 unsigned g_dirty_at, g_dirty_size;
 
@@ -93,15 +96,16 @@ void load_case(const TestCase& c, ucontext_t* uc) {
 void on_signal(int, siginfo_t* info, void* context) {
     __builtin_ia32_writeeflags_u64(0x202);  // the test may have left AC, NT or ID
     auto* uc = static_cast<ucontext_t*>(context);
-    if (g_next > 0 && g_next <= g_shared->count) {
+    if (g_running) {
         store_outcome(info, uc, g_shared->outcomes[g_next - 1]);
         g_shared->done = g_next;
     }
-    if (g_next == g_shared->count) {  // ask for the next batch
+    if (!g_running || g_next == g_shared->count) {  // ask for the next batch
         char byte = 1;
-        if (g_next > 0) raw(SYS_write, g_out, reinterpret_cast<long>(&byte), 1);
+        if (g_running) raw(SYS_write, g_out, reinterpret_cast<long>(&byte), 1);
         if (raw(SYS_read, g_in, reinterpret_cast<long>(&byte), 1) != 1) raw(SYS_exit_group, 0, 0, 0);
         g_next = 0;
+        g_running = true;
     }
     load_case(g_shared->cases[g_next], uc);
     ++g_next;
@@ -158,8 +162,6 @@ void filter_system_calls() {
     filter_system_calls();
     // Flat data segments for compatibility mode, base 0 for FS and GS in both. From here on nothing may use TLS.
     asm volatile("mov %0, %%ds; mov %0, %%es; mov %0, %%fs; mov %0, %%gs" : : "r"(0x2B));
-    g_next = 0;
-    g_shared->count = 0;
     asm volatile("hlt");
     __builtin_unreachable();
 }
@@ -212,27 +214,37 @@ void NativeWorker::stop() {
 }
 
 void NativeWorker::run() {
-    unsigned first = 0, total = shared_->count;
-    while (first < total) {
+    unsigned total = shared_->count;
+    for (unsigned first = 0; first < total;) {
         shared_->done = 0;
         char byte = 1;
-        bool ok = write(to_child_, &byte, 1) == 1;
+        bool sent = write(to_child_, &byte, 1) == 1;
         pollfd waiting{from_child_, POLLIN, 0};
-        int ready = ok ? poll(&waiting, 1, 5000) : 0;
-        if (ready == 1 && (waiting.revents & POLLIN) && read(from_child_, &byte, 1) == 1) return;
-        // The case after the last finished one hung or killed the child: mark it, move the rest to the front of a new child's batch.
-        unsigned bad = shared_->done;
-        bool hung = ready == 0 && ok;
+        int ready = sent ? poll(&waiting, 1, 5000) : 1;
+        if (sent && ready == 1 && (waiting.revents & POLLIN) && read(from_child_, &byte, 1) == 1) return;
+        // The case after the last finished one hung or killed the child. The rest goes to a new child, one by one.
+        unsigned bad = first + shared_->done;
         stop();
         start();
-        if (first + bad >= total) return;
-        Outcome& out = shared_->outcomes[bad];
-        out.kind = hung ? Outcome::kEndless : Outcome::kDied;
-        // Remaining cases are declared dead too; the caller counts them as skipped. Rare by construction.
-        for (unsigned i = bad + 1; i < total; ++i) shared_->outcomes[i].kind = Outcome::kDied;
-        shared_->count = total;
+        shared_->outcomes[bad].kind = ready == 0 ? Outcome::kEndless : Outcome::kDied;
+        run_singly(bad + 1, total);
         return;
     }
+}
+
+/// Each case through slot 0, whose own case and outcome are put back.
+void NativeWorker::run_singly(unsigned first, unsigned total) {
+    TestCase kept_case = shared_->cases[0];
+    auto kept = std::make_unique<Outcome>(shared_->outcomes[0]);
+    for (unsigned i = first; i < total; ++i) {
+        shared_->cases[0] = shared_->cases[i];
+        shared_->count = 1;
+        run();
+        shared_->outcomes[i] = shared_->outcomes[0];
+    }
+    shared_->cases[0] = kept_case;
+    shared_->outcomes[0] = *kept;
+    shared_->count = total;
 }
 
 }  // namespace shadowbox::compare

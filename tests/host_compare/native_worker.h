@@ -35,6 +35,7 @@ class NativeWorker {
  private:
     void start();
     void stop();
+    void run_singly(unsigned first, unsigned total);
     Shared* shared_ = nullptr;
     pid_t child_ = -1;
     int to_child_ = -1, from_child_ = -1;

@@ -16,6 +16,10 @@ struct Exception { const char* name; Host host; const char* reason; };
 constexpr Exception kExceptions[] = {
     {"sysenter", Host::kAny, "a real system call on Intel, #UD in long mode on AMD"},
     {"sysexit", Host::kAmd, "#UD in long mode on AMD"},
+    {"int1", Host::kAny, "hypervisors report it at the instruction instead of behind it; unit test instead"},
+    {"push es", Host::kAmd, "32-bit push writes 4 bytes, Intel 2"}, {"push cs", Host::kAmd, "32-bit push writes 4 bytes, Intel 2"},
+    {"push ss", Host::kAmd, "32-bit push writes 4 bytes, Intel 2"}, {"push ds", Host::kAmd, "32-bit push writes 4 bytes, Intel 2"},
+    {"push fs", Host::kAmd, "pushes write whole cells, Intel 2 bytes"}, {"push gs", Host::kAmd, "pushes write whole cells, Intel 2 bytes"},
     {"fstp1", Host::kNotAmd, "undocumented alias, behaves as AMD's"},
     {"ffree", Host::kNotAmd, "x87 tags and TOP of undefined cases follow AMD"},
     {"ffreep", Host::kNotAmd, "undocumented"},
@@ -106,7 +110,8 @@ std::string vendor_table_text() {
         const char* where = e.host == Host::kAny ? "every host" : e.host == Host::kAmd ? "AMD hosts" : "other than AMD hosts";
         text += std::string(e.name) + ": left out on " + where + ": " + e.reason + "\n";
     }
-    return text + "forms: near branches with 66H in 64-bit mode; SHLD and SHRD of 16 bits by more than 16; BSWAP of 16 bits\n";
+    return text + "forms: near branches with 66H in 64-bit mode; SHLD and SHRD of 16 bits by more than 16; BSWAP of 16 bits; on AMD PREFETCHW of a register (#UD there)\n"
+                  "outcomes: on AMD a misaligned operand of a SHA instruction (no #GP there)\n";
 }
 
 RowUse row_use(const OpcodeRow& row, bool mode32, const HostCpu& host) {

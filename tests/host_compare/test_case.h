@@ -19,7 +19,7 @@ constexpr u64 kStack = 0x30000000, kStackSize = 0x1000;
 /// The writable pages behind each other: low, data, stack. Compared after each run.
 constexpr u64 kImageSize = kLowSize + kDataSize + kStackSize;
 
-constexpr unsigned kMaxInsns = 4, kMaxPatches = 8, kMaxCode = 80;
+constexpr unsigned kMaxInsns = 4, kMaxPatches = 8, kMaxCode = 160;
 
 /// Offset of a writable linear address in the image, or -1.
 inline i64 image_offset(u64 linear) {
@@ -48,7 +48,7 @@ struct TestCase {
     u16 row[kMaxInsns] = {};
     unsigned starts[kMaxInsns + 1] = {};       ///< code offsets of the instructions and of the end
     u32 undefined[kMaxInsns + 1] = {};         ///< flags undefined before instruction n
-    u8 x87_loose = 0;                          ///< unused
+    bool long_code = false;                    ///< a program, not a sequence: a larger budget
     unsigned patches = 0;
     Patch patch[kMaxPatches] = {};
 };

@@ -1,0 +1,189 @@
+// SPDX-License-Identifier: MIT
+#include "comparison.h"
+
+#include <capstone/capstone.h>
+#include <fmt/format.h>
+
+#include "cpu/registers.h"
+
+namespace shadowbox::compare {
+
+namespace {
+
+constexpr const char* kNames[16] = {"rax", "rcx", "rdx", "rbx", "rsp", "rbp", "rsi", "rdi", "r8", "r9", "r10", "r11", "r12", "r13", "r14", "r15"};
+constexpr u64 kTaskEnd = 0x7FFFFFFFF000;   // Linux reports every fault from here on as a protection fault
+
+u32 undefined_at(const TestCase& c, u64 rip) {
+    for (unsigned i = 0; i <= c.insns; ++i) {
+        if (kCode + c.starts[i] == rip) return c.undefined[i];
+    }
+    u32 all = 0;  // a branch went elsewhere
+    for (unsigned i = 0; i <= c.insns; ++i) all |= c.undefined[i];
+    return all;
+}
+
+std::string fault_difference(const Outcome& n, const Outcome& e) {
+    if (n.vector != e.vector) return fmt::format(" vector {} != {}", e.vector, n.vector);
+    std::string text;
+    u32 ignored = n.vector == 14 && n.cr2 >= kTaskEnd ? 1 : 0;
+    if ((n.error ^ e.error) & ~ignored) text += fmt::format(" error code {:x} != {:x}", e.error, n.error);
+    if (n.vector == 14 && n.cr2 != e.cr2) text += fmt::format(" CR2 {:x} != {:x}", e.cr2, n.cr2);
+    return text;
+}
+
+std::string fx_difference(const u8* n, const u8* e) {
+    std::string text;
+    auto field = [&](const char* name, unsigned at, unsigned size) {
+        if (memcmp(n + at, e + at, size) == 0) return;
+        text += fmt::format(" {} ", name);
+        for (unsigned i = size; i-- > 0;) text += fmt::format("{:02x}", e[at + i]);
+        text += " != ";
+        for (unsigned i = size; i-- > 0;) text += fmt::format("{:02x}", n[at + i]);
+    };
+    field("FCW", 0, 2);
+    field("FSW", 2, 2);
+    field("FTW", 4, 1);
+    field("MXCSR", 24, 4);
+    for (unsigned i = 0; i < 8; ++i) field(fmt::format("st{}", i).c_str(), 32 + 16 * i, 10);
+    for (unsigned i = 0; i < 16; ++i) field(fmt::format("xmm{}", i).c_str(), 160 + 16 * i, 16);
+    return text;
+}
+
+}  // namespace
+
+bool excused(const TestCase& c, const Outcome& n, const Outcome& e, const HostCpu& host) {
+    for (unsigned i = 0; i < c.insns; ++i) {
+        const OpcodeRow& row = kOpcodeRows[c.row[i]];
+        // CVT*PI with an unmasked SIMD exception: AMD has entered MMX mode already.
+        bool to_mmx = row.feature != OpFeature::Mmx && (has_operand(row, Operand::Pq) || has_operand(row, Operand::Qq)) && (row.attributes & aSseFp);
+        if (to_mmx && host.amd && n.vector == 19 && e.vector == 19) return true;
+        bool here = e.kind == Outcome::kException && e.end.rip == kCode + c.starts[i];
+        if (here && host.amd && row.feature == OpFeature::Sha && e.vector == 13 && !(n.vector == 13 && n.end.rip == e.end.rip)) return true;
+    }
+    return false;
+}
+
+std::string difference(const TestCase& c, const Outcome& n, const Outcome& e) {
+    if (e.kind == Outcome::kEndless) return " the emulated side does not end";
+    if (e.kind != Outcome::kException) return " the emulated side ended oddly";
+    std::string text = fault_difference(n, e);
+    u64 width = c.mode32 ? 0xFFFFFFFF : ~u64{0};
+    if ((n.end.rip ^ e.end.rip) & width) text += fmt::format(" RIP {:x} != {:x}", e.end.rip, n.end.rip);
+    if (n.end.cs != e.end.cs) text += fmt::format(" CS {:x} != {:x}", e.end.cs, n.end.cs);
+    u64 flags = (rflags::kArithmetic & ~u64{undefined_at(c, n.end.rip)}) | rflags::kDF | rflags::kAC | rflags::kNT | rflags::kID | rflags::kTF | rflags::kRF;
+    if ((n.end.flags ^ e.end.flags) & flags) text += fmt::format(" flags {:x} != {:x}", e.end.flags & flags, n.end.flags & flags);
+    for (unsigned i = 0; i < (c.mode32 ? 8 : 16); ++i) {
+        if ((n.end.gpr[i] ^ e.end.gpr[i]) & width) text += fmt::format(" {} {:x} != {:x}", kNames[i], e.end.gpr[i] & width, n.end.gpr[i] & width);
+    }
+    text += fx_difference(n.end.fx, e.end.fx);
+    if (memcmp(n.image, e.image, kImageSize) != 0) {
+        unsigned at = 0;
+        while (n.image[at] == e.image[at]) ++at;
+        u64 linear = at < kLowSize ? kLow + at : at < kLowSize + kDataSize ? kData + at - kLowSize : kStack + at - kLowSize - kDataSize;
+        text += fmt::format(" memory at {:x}: {:02x} != {:02x}", linear, e.image[at], n.image[at]);
+    }
+    return text;
+}
+
+std::string run_once(const TestCase& c, NativeWorker& worker, EmulatedSide& emulated, Outcome& native, Outcome& guest) {
+    worker.shared().cases[0] = c;
+    worker.shared().count = 1;
+    worker.run();
+    native = worker.shared().outcomes[0];
+    emulated.run(c, guest);
+    if (native.kind != Outcome::kException) return "";
+    return difference(c, native, guest);
+}
+
+TestCase minimise(const TestCase& start, NativeWorker& worker, EmulatedSide& emulated, const Generator& generator) {
+    static Outcome native, guest;
+    TestCase best = start;
+    auto keep = [&](const TestCase& tried) {
+        if (run_once(tried, worker, emulated, native, guest).empty()) return false;
+        best = tried;
+        return true;
+    };
+    for (bool smaller = true; smaller && best.insns > 1;) {
+        smaller = false;
+        for (unsigned drop = 0; drop < best.insns && !smaller; ++drop) {
+            TestCase tried = best;
+            unsigned from = best.starts[drop] - best.code_offset, to = best.starts[drop + 1] - best.code_offset;
+            memmove(tried.code + from, tried.code + to, tried.code_size - to);
+            tried.code_size -= to - from;
+            for (unsigned i = drop; i + 1 < tried.insns; ++i) tried.row[i] = tried.row[i + 1];
+            --tried.insns;
+            smaller = generator.redo_flags(tried) && keep(tried);
+        }
+    }
+    for (unsigned i = 0; i < 16; ++i) {
+        TestCase tried = best;
+        tried.start.gpr[i] = 0;
+        if (best.start.gpr[i] && generator.redo_flags(tried)) keep(tried);
+    }
+    for (unsigned i = 0; i < 16; ++i) {
+        TestCase tried = best;
+        memset(tried.start.fx + 160 + 16 * i, 0, 16);
+        keep(tried);
+    }
+    TestCase tried = best;
+    tried.start.flags = 0x202;
+    keep(tried);
+    tried = best;
+    tried.patches = 0;
+    keep(tried);
+    tried = best;
+    u16 control = 0x37F;
+    memset(tried.start.fx + 2, 0, 3);
+    memcpy(tried.start.fx, &control, 2);
+    keep(tried);
+    return best;
+}
+
+std::string disassemble(const TestCase& c) {
+    std::string text;
+    csh handle;
+    if (cs_open(CS_ARCH_X86, c.mode32 ? CS_MODE_32 : CS_MODE_64, &handle) != CS_ERR_OK) return text;
+    for (unsigned i = 0; i < c.insns; ++i) {
+        unsigned at = c.starts[i] - c.code_offset, size = c.starts[i + 1] - c.starts[i];
+        std::string bytes;
+        for (unsigned n = 0; n < size; ++n) bytes += fmt::format("{:02x} ", c.code[at + n]);
+        cs_insn* insn = nullptr;
+        std::size_t count = cs_disasm(handle, c.code + at, size, kCode + c.starts[i], 1, &insn);
+        text += fmt::format("  {:x}: {:<46}{} {}   (row {})\n", kCode + c.starts[i], bytes, count ? insn->mnemonic : "?", count ? insn->op_str : "",
+                            kOpcodeRows[c.row[i]].name);
+        if (count) cs_free(insn, count);
+    }
+    cs_close(&handle);
+    return text;
+}
+
+std::string report(const TestCase& c, const Outcome& n, const Outcome& e) {
+    std::string text = disassemble(c) + fmt::format("  {}-bit mode, start, native end, emulated end:\n", c.mode32 ? 32 : 64);
+    for (unsigned i = 0; i < (c.mode32 ? 8 : 16); ++i) text += fmt::format("  {:<4}{:016x} {:016x} {:016x}\n", kNames[i], c.start.gpr[i], n.end.gpr[i], e.end.gpr[i]);
+    text += fmt::format("  rip {:016x} {:016x} {:016x}\n  rfl {:016x} {:016x} {:016x}\n", c.start.rip, n.end.rip, e.end.rip, c.start.flags, n.end.flags, e.end.flags);
+    text += fmt::format("  ended by vector {} error {:x} cr2 {:x}; vector {} error {:x} cr2 {:x}\n", n.vector, n.error, n.cr2, e.vector, e.error, e.cr2);
+    auto line = [&](const std::string& name, unsigned at, unsigned size) {
+        bool differs = memcmp(n.end.fx + at, e.end.fx + at, size) != 0, changed = memcmp(n.end.fx + at, c.start.fx + at, size) != 0;
+        if (!differs && !changed && at >= 32) return;
+        text += "  " + name;
+        for (const u8* fx : {c.start.fx, n.end.fx, e.end.fx}) {
+            text += " ";
+            for (unsigned i = size; i-- > 0;) text += fmt::format("{:02x}", fx[at + i]);
+        }
+        text += "\n";
+    };
+    line("FCW", 0, 2);
+    line("FSW", 2, 2);
+    line("FTW", 4, 1);
+    line("MXCSR", 24, 4);
+    for (unsigned i = 0; i < 8; ++i) line(fmt::format("st{}", i), 32 + 16 * i, 10);
+    for (unsigned i = 0; i < 16; ++i) line(fmt::format("xmm{}", i), 160 + 16 * i, 16);
+    for (unsigned i = 0; i < c.patches; ++i) {
+        text += fmt::format("  [{:x}] =", c.patch[i].linear);
+        for (unsigned b = 0; b < c.patch[i].size; ++b) text += fmt::format(" {:02x}", c.patch[i].bytes[b]);
+        text += "\n";
+    }
+    return text;
+}
+
+}  // namespace shadowbox::compare

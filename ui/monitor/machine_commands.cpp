@@ -1,0 +1,100 @@
+// SPDX-License-Identifier: MIT
+// Commands that act on the machine: power, pause, keys, screen, choice of guest and CPU.
+#include "cpu/vcpu.h"
+#include "ui/guest_input.h"
+#include "ui/monitor/commands.h"
+#include "ui/png_file.h"
+#include "ui/size_text.h"
+#include "vmm/host.h"
+#include "vmm/screen.h"
+
+namespace shadowbox {
+
+Expected<void> check_alive(Monitor& monitor) {
+    VmState state = monitor.vm().state();
+    if (state == VmState::kRunning || state == VmState::kPaused) return {};
+    return make_error(ErrorCode::kDenied, "guest '{}' has ended ({})", monitor.vm().name(), monitor.vm().stop_reason());
+}
+
+Expected<std::string> command_stop(Monitor& monitor, const MonitorArguments&) {
+    monitor.vm().pause();
+    return std::string();
+}
+
+Expected<std::string> command_cont(Monitor& monitor, const MonitorArguments&) {
+    if (auto ok = check_alive(monitor); !ok) return tl::unexpected(ok.error());
+    monitor.vm().resume();
+    return std::string();
+}
+
+Expected<std::string> command_reset(Monitor& monitor, const MonitorArguments&) {
+    if (auto ok = check_alive(monitor); !ok) return tl::unexpected(ok.error());
+    monitor.vm().reset();
+    return std::string();
+}
+
+Expected<std::string> command_powerdown(Monitor& monitor, const MonitorArguments&) {
+    if (auto ok = check_alive(monitor); !ok) return tl::unexpected(ok.error());
+    monitor.control().input(monitor.guest()).power_button();
+    return std::string();
+}
+
+Expected<std::string> command_nmi(Monitor& monitor, const MonitorArguments&) {
+    for (unsigned i = 0; i < monitor.vm().vcpu_count(); ++i) monitor.vm().vcpu(i).post_nmi();
+    return std::string();
+}
+
+Expected<std::string> command_quit(Monitor& monitor, const MonitorArguments&) {
+    monitor.ask_quit();
+    return std::string();
+}
+
+Expected<std::string> command_sendkey(Monitor& monitor, const MonitorArguments& arguments) {
+    std::vector<Key> keys = keys_from_combination(arguments.word(0));
+    if (keys.empty()) return make_error(ErrorCode::kInvalidArgument, "sendkey: '{}': no such key; write as in ctrl-alt-delete, ret, f1, a", arguments.word(0));
+    monitor.control().input(monitor.guest()).combination(keys);
+    return std::string();
+}
+
+Expected<void> save_screen(Monitor& monitor, const std::string& file) {
+    ScreenSource* screen = monitor.control().screen(monitor.guest());
+    if (!screen) return make_error(ErrorCode::kUnsupported, "guest '{}' has no display adapter", monitor.vm().name());
+    ScreenImage image;
+    screen->render(image);
+    return write_png(image, file);
+}
+
+Expected<std::string> command_screendump(Monitor& monitor, const MonitorArguments& arguments) {
+    if (auto ok = save_screen(monitor, arguments.word(0)); !ok) return wrap_error(ok.error(), "screendump");
+    return std::string();
+}
+
+Expected<std::string> command_cpu(Monitor& monitor, const MonitorArguments& arguments) {
+    auto number = parse_number(arguments.word(0));
+    if (!number || *number >= monitor.vm().vcpu_count())
+        return make_error(ErrorCode::kInvalidArgument, "cpu: '{}': the guest has CPUs 0 to {}", arguments.word(0), monitor.vm().vcpu_count() - 1);
+    monitor.select_cpu(static_cast<unsigned>(*number));
+    return std::string();
+}
+
+Expected<std::string> info_vms(Monitor& monitor, const MonitorArguments&) {
+    std::string out;
+    auto& vms = monitor.control().host().vms();
+    for (unsigned i = 0; i < vms.size(); ++i)
+        out += fmt::format("{} {}: {} ({}, {} CPUs, {})\n", i == monitor.guest() ? '*' : ' ', i, vms[i]->name(), vm_state_name(vms[i]->state()),
+                           vms[i]->vcpu_count(), size_text(vms[i]->config().memory_bytes));
+    return out;
+}
+
+Expected<std::string> command_vm(Monitor& monitor, const MonitorArguments& arguments) {
+    if (arguments.words.empty()) return info_vms(monitor, arguments);
+    auto& vms = monitor.control().host().vms();
+    for (unsigned i = 0; i < vms.size(); ++i) {
+        if (vms[i]->name() != arguments.word(0) && std::to_string(i) != arguments.word(0)) continue;
+        monitor.select_guest(i);
+        return std::string();
+    }
+    return make_error(ErrorCode::kNotFound, "vm: no guest '{}'; 'info vms' lists them", arguments.word(0));
+}
+
+}  // namespace shadowbox

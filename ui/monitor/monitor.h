@@ -1,0 +1,73 @@
+// SPDX-License-Identifier: MIT
+// The human monitor: QEMU's command names on the guests of this process. execute() takes a line and returns what it printed. Runs
+// on the command thread; knows no terminal (monitor_server.h) and no protocol (qmp.h).
+#pragma once
+
+#include <span>
+#include <string>
+#include <vector>
+
+#include "core/error.h"
+#include "ui/process_control.h"
+#include "vmm/host.h"
+#include "vmm/virtual_machine.h"
+
+namespace shadowbox {
+
+/// How `x` shows memory; kept from one command to the next.
+struct MemoryFormat {
+    u64 count = 1;
+    char letter = 'x';  ///< x d u o c i
+    unsigned size = 4;
+};
+
+class Monitor {
+ public:
+    explicit Monitor(ProcessControl& control) : control_(control) {}
+
+    /// Text ending with a newline, or nothing.
+    std::string execute(std::string_view line);
+    /// `quit` was asked for: the caller shows the output, then calls control().quit().
+    bool quit_asked() const { return quit_asked_; }
+    std::vector<std::string> complete(std::string_view prefix) const;
+
+    // --- for the commands ---
+    ProcessControl& control() { return control_; }
+    VirtualMachine& vm() { return *control_.host().vms()[guest_]; }
+    Vcpu& vcpu() { return vm().vcpu(cpu_ < vm().vcpu_count() ? cpu_ : 0); }
+    unsigned guest() const { return guest_; }
+    unsigned cpu() const { return cpu_; }
+    void select_guest(unsigned guest) { guest_ = guest, cpu_ = 0; }
+    void select_cpu(unsigned cpu) { cpu_ = cpu; }
+    void ask_quit() { quit_asked_ = true; }
+    MemoryFormat format;
+
+ private:
+    ProcessControl& control_;
+    unsigned guest_ = 0, cpu_ = 0;
+    bool quit_asked_ = false;
+};
+
+/// The words after the command; "/fmt" is apart.
+struct MonitorArguments {
+    std::string format;
+    std::vector<std::string> words;
+    std::string rest;  ///< unsplit
+    const std::string& word(std::size_t index) const {
+        static const std::string kNone;
+        return index < words.size() ? words[index] : kNone;
+    }
+};
+
+struct MonitorCommand {
+    const char* names;      ///< "cont|c"
+    const char* arguments;  ///< shown by help
+    const char* help;
+    std::size_t fewest, most;  ///< words
+    Expected<std::string> (*run)(Monitor&, const MonitorArguments&);
+};
+
+std::span<const MonitorCommand> monitor_commands();
+std::span<const MonitorCommand> info_commands();
+
+}  // namespace shadowbox

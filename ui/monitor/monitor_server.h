@@ -1,0 +1,36 @@
+// SPDX-License-Identifier: MIT
+// A human monitor on a CharLine: prompt, line editing, one command after the other on the command thread.
+#pragma once
+
+#include <memory>
+
+#include "ui/command_thread.h"
+#include "ui/monitor/line_editor.h"
+#include "ui/monitor/monitor.h"
+#include "vmm/char_line.h"
+
+namespace shadowbox {
+
+class MonitorServer {
+ public:
+    /// `on_stdio`: echoes what is typed if stdin is a terminal (in raw mode then).
+    MonitorServer(ProcessControl& control, CommandThread& commands, std::unique_ptr<CharLine> line, bool on_stdio);
+    ~MonitorServer();
+    void open();
+    void close();
+    CharLine& line() { return *line_; }
+
+ private:
+    static constexpr const char* kPrompt = "(shadowbox) ";
+    void input(std::string bytes);
+    void show(std::string_view text);
+
+    ProcessControl& control_;
+    CommandThread& commands_;
+    std::unique_ptr<CharLine> line_;
+    Monitor monitor_;     // command thread only, as the editor
+    LineEditor editor_;
+    bool greeted_ = false;
+};
+
+}  // namespace shadowbox

@@ -1,0 +1,35 @@
+// SPDX-License-Identifier: MIT
+// --pool-table: the pool and the guests as a table on stderr, drawn again once a second when something changed. On a terminal it
+// stays in place; elsewhere each drawing follows the last.
+#pragma once
+
+#include <condition_variable>
+#include <mutex>
+#include <string>
+#include <thread>
+
+namespace shadowbox {
+
+class Host;
+
+/// At most 80 columns wide.
+std::string pool_table_text(Host& host);
+
+class PoolTable {
+ public:
+    explicit PoolTable(Host& host);
+    ~PoolTable();
+
+ private:
+    void main();
+    void draw();
+    Host& host_;
+    bool in_place_;
+    std::string shown_;
+    std::mutex mutex_;
+    std::condition_variable changed_;
+    bool ending_ = false;
+    std::thread thread_;
+};
+
+}  // namespace shadowbox
