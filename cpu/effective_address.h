@@ -43,8 +43,11 @@ template <class T, class F>
     }
     T value = 0;
     if (!probe_write(cpu, gva, sizeof(T)) || !load_slow(cpu, gva, sizeof(T), &value)) return false;
+    const LazyFlags before = cpu.flags;
     value = f(value);
-    return store_slow(cpu, gva, sizeof(T), &value);
+    if (store_slow(cpu, gva, sizeof(T), &value)) return true;
+    cpu.flags = before;  // a remap took the right to write away after the probe: the instruction starts over
+    return false;
 }
 
 /// Host pointer for a locked access, or nullptr with `done` telling whether to fall back to plain accesses (MMIO, ROM, page
@@ -60,8 +63,11 @@ inline bool locked_modify_at(Vcpu& cpu, u64 gva, F f) {
         if (!host) {
             T value = 0;
             if (!plain || !load_slow(cpu, gva, sizeof(T), &value)) return false;
+            const LazyFlags before = cpu.flags;
             value = f(value);
-            return store_slow(cpu, gva, sizeof(T), &value);
+            if (store_slow(cpu, gva, sizeof(T), &value)) return true;
+            cpu.flags = before;
+            return false;
         }
     }
     typedef T Unaligned __attribute__((aligned(1), may_alias));

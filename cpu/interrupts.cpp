@@ -128,6 +128,7 @@ bool deliver_protected(Vcpu& cpu, const Event& event) {
     u64 flags = cpu.rflags();
     bool fault_class = event.kind == EventKind::kException && event.vector != static_cast<u8>(Vector::kDB) && event.vector != static_cast<u8>(Vector::kDF);
     if (fault_class) flags |= rflags::kRF;
+    else if (!(cpu.mode & mode_bits::kSingleStep)) flags &= ~rflags::kRF;  // runs in blocks do not keep it up to date
     if (!push_frame(cpu, event, gate, change, flags, stack)) return false;
     bool target_ok = cpu.long_mode() ? is_canonical(gate.target, cpu.cr4) : gate.target <= code.limit();
     if (!target_ok) return cpu.raise(Vector::kGP, ext);
@@ -250,9 +251,10 @@ bool Vcpu::deliver_pending_interrupt() {
     }
     ++counters.interrupts;
     check_interrupts_ = true;  // there may be more
-    if (deliver_with_double_fault(*this, event)) return true;
-    exit = ExitReason::kShutdown;
-    return false;
+    if (!deliver_with_double_fault(*this, event)) { exit = ExitReason::kShutdown; return false; }
+    // Held back for a page: no instruction may run before it, or it would return to a place already passed.
+    if (held_event_) { exit = ExitReason::kWaitPage; return false; }
+    return true;
 }
 
 bool Vcpu::wakeup_pending() const {

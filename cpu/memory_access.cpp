@@ -61,7 +61,8 @@ bool canonical(Vcpu& cpu, u64 gva, unsigned size, bool supervisor) {
 /// #AC: unaligned data access at CPL 3 with CR0.AM and EFLAGS.AC (SDM 3A 6.15).
 bool alignment(Vcpu& cpu, u64 gva, unsigned size, bool supervisor) {
     if (!cpu.alignment_checked || supervisor) return true;
-    unsigned unit = size >= 16 ? 16 : size;
+    // SDM 3A table 6-7: 80-bit reals by 8, x87 environments and other areas by 4.
+    unsigned unit = size == 10 ? 8 : size > 16 || (size & (size - 1)) ? 4 : size;
     if ((unit & (unit - 1)) != 0 || gva % unit == 0) return true;
     return cpu.raise(Vector::kAC, 0);
 }

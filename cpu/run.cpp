@@ -43,7 +43,7 @@ const Insn* leave_at(Vcpu& cpu, const Insn* insn) {
 
 const Insn* next_block(Vcpu& cpu) {
     if (__builtin_expect(cpu.safepoint.attention.load(std::memory_order_relaxed) | static_cast<u32>(cpu.interrupt_shadow) |
-                             static_cast<u32>(cpu.single), 0)) {
+                             static_cast<u32>(cpu.single) | static_cast<u32>(cpu.mode & mode_bits::kSingleStep), 0)) {
         cpu.exit = ExitReason::kNone;
         return nullptr;
     }
@@ -117,9 +117,10 @@ void Vcpu::step_one() {
         block = found;
         budget -= 1;
         u64 start = rip;
+        bool resumes = other_flags & rflags::kRF;  // an IRET that sets RF means the instruction after it
         execute(*this, found->insns);
         bool repeats = exit == ExitReason::kNone && rip == start && found->insns[0].rep;
-        if (exit != ExitReason::kFault && !repeats && exit != ExitReason::kWaitPage && exit != ExitReason::kExclusive) other_flags &= ~rflags::kRF;
+        if (resumes && exit != ExitReason::kFault && !repeats && exit != ExitReason::kWaitPage && exit != ExitReason::kExclusive) other_flags &= ~rflags::kRF;
     }
     single = false;
     if (exit == ExitReason::kNone || exit == ExitReason::kHalt) {

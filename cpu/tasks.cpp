@@ -154,6 +154,9 @@ bool switch_task(Vcpu& cpu, u16 selector, TaskSwitch how, u64 return_rip, bool h
     if (cpu.rip > cpu.seg[kCs].limit) {
         cpu.raise_gp0();
         deliver_fault(cpu);
+    } else if (t.trap) {  // the TSS's T flag: a trap before the first instruction (SDM 3B 17.3.1.5), DR6.BT
+        cpu.raise(Fault{Vector::kDB, false, 0, 0, 1 << 15});
+        deliver_fault(cpu);
     }
     return true;
 }

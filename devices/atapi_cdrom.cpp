@@ -37,8 +37,10 @@ void AtapiCdrom::insert(BlockBackend* medium) {
 void AtapiCdrom::execute(u8 code) {
     settings_.bytes_left = settings_.sectors_left = 0;  // whatever was under way is over
     switch (code) {
-        case kPacket: return start_packet();
-        case kIdentifyPacket: return identify_packet();
+        case kPacket:
+            return start_packet();
+        case kIdentifyPacket:
+            return identify_packet();
         case kDeviceReset:
             abandon();
             write_signature();
@@ -58,14 +60,18 @@ void AtapiCdrom::execute(u8 code) {
             return complete();
         }
         case kCheckPower:
-        case kCheckPowerOld: state_.count = 0xFF; return complete();
+        case kCheckPowerOld:
+            state_.count = 0xFF;
+            return complete();
         case kFlushCache:
         case kStandbyNow:
         case kIdleNow:
         case kStandby:
         case kIdle:
-        case kSleep: return complete();
-        default: return complete(kAborted);
+        case kSleep:
+            return complete();
+        default:
+            return complete(kAborted);
     }
 }
 
@@ -185,9 +191,9 @@ void AtapiCdrom::refill() {
     s.sector += sectors;
     s.sectors_left -= sectors;
     medium_->read(offset, std::span<u8>(bytes).subspan(kept), when_done([this](IoStatus status) {
-        if (status != IoStatus::kOk) return fail({3, 0x11, 0});
-        next_block();
-    }));
+                      if (status != IoStatus::kOk) return fail({3, 0x11, 0});
+                      next_block();
+                  }));
 }
 
 void AtapiCdrom::data_in_done() {
@@ -216,12 +222,12 @@ void AtapiCdrom::run_dma() {
         return dma_finished(0);
     }
     medium_->read(s.sector * kSector, pages->pieces, when_done([this, pages](IoStatus status) {
-        pages->pins.clear();
-        settings_.bytes_left = settings_.sectors_left = 0;
-        state_.count = kReasonCommand | kReasonIn;
-        if (status != IoStatus::kOk) settings_.sense = {3, 0x11, 0};
-        dma_finished(status == IoStatus::kOk ? 0 : 3 << 4 | kAborted);
-    }));
+                      pages->pins.clear();
+                      settings_.bytes_left = settings_.sectors_left = 0;
+                      state_.count = kReasonCommand | kReasonIn;
+                      if (status != IoStatus::kOk) settings_.sense = {3, 0x11, 0};
+                      dma_finished(status == IoStatus::kOk ? 0 : 3 << 4 | kAborted);
+                  }));
 }
 
 void AtapiCdrom::finish() {
@@ -260,12 +266,13 @@ void AtapiCdrom::write_signature() {
 
 void AtapiCdrom::serialize_settings(Archive& archive) {
     Settings& s = settings_;
-    archive(s.packet, s.sense, s.attention, s.media_event, s.locked, s.tray_open, s.dma_mode, s.in_packet, s.dma,
-            s.limit, s.block, s.sector, s.sectors_left, s.bytes_left);
+    archive(s.packet, s.sense, s.attention, s.media_event, s.locked, s.tray_open, s.dma_mode, s.in_packet,
+            s.dma, s.limit, s.block, s.sector, s.sectors_left, s.bytes_left);
     if (!archive.loading()) return;
     s.limit = std::clamp<u32>(s.limit, 1, kMostBlock);
     u64 end = disc_sectors();
-    if (s.sectors_left > 0 && (s.sector > end || s.sectors_left > end - s.sector)) s.sector = s.sectors_left = 0;
+    if (s.sectors_left > 0 && (s.sector > end || s.sectors_left > end - s.sector))
+        s.sector = s.sectors_left = 0;
     // What is left is in the buffer or on the disc.
     u64 buffered = buffer().size() - std::min<u64>(state_.block_end, buffer().size());
     s.block = std::min(s.block, kMostBlock);

@@ -86,18 +86,18 @@ class AtapiCdrom final : public IdeDrive {
     struct Settings {
         std::array<u8, 16> packet;
         Sense sense;
-        bool attention;    // a medium came that the host has not been told of (UNIT ATTENTION)
-        u8 media_event;    // for GET EVENT STATUS NOTIFICATION: 0 none, 1 eject request, 2 new, 3 removed
+        bool attention;  // a medium came that the host has not been told of (UNIT ATTENTION)
+        u8 media_event;  // for GET EVENT STATUS NOTIFICATION: 0 none, 1 eject request, 2 new, 3 removed
         bool locked, tray_open;
         u8 dma_mode;
         // the packet under way
-        bool in_packet;    // DRQ is for the packet itself
+        bool in_packet;  // DRQ is for the packet itself
         bool dma;
-        u32 limit;         // byte count limit of a DRQ block
-        u32 block;         // bytes of the one under way
-        u64 sector;        // next to read from the medium
+        u32 limit;   // byte count limit of a DRQ block
+        u32 block;   // bytes of the one under way
+        u64 sector;  // next to read from the medium
         u64 sectors_left;
-        u64 bytes_left;    // of the reply, not yet moved
+        u64 bytes_left;  // of the reply, not yet moved
     } settings_{};
 };
 

@@ -199,7 +199,8 @@ void AtapiCdrom::read_toc() {
             raw_entry(0xA2, end, false);
             raw_entry(1, 0, false);
             break;
-        default: return fail({kIllegalRequest, kInvalidField, 0});
+        default:
+            return fail({kIllegalRequest, kInvalidField, 0});
     }
     put16(data, 0, static_cast<u32>(data.size() - 2));
     reply(std::move(data), packet16(7));
@@ -234,12 +235,12 @@ void AtapiCdrom::get_configuration() {
         data.insert(data.end(), content.begin(), content.end());
     };
     u8 cd = current == kProfileCd, dvd = current == kProfileDvd;
-    feature(0x0000, 0x03, {0, kProfileDvd, dvd, 0, 0, kProfileCd, cd, 0});     // profile list
-    feature(0x0001, 0x0B, {0, 0, 0, 2, 1, 0, 0, 0});                            // core: ATAPI, DBE
-    feature(0x0003, 0x03, {0x29, 0, 0, 0});                                     // removable: tray, eject, lock
+    feature(0x0000, 0x03, {0, kProfileDvd, dvd, 0, 0, kProfileCd, cd, 0});  // profile list
+    feature(0x0001, 0x0B, {0, 0, 0, 2, 1, 0, 0, 0});                        // core: ATAPI, DBE
+    feature(0x0003, 0x03, {0x29, 0, 0, 0});                                 // removable: tray, eject, lock
     feature(0x0010, static_cast<u8>(current ? 1 : 0), {0, 0, 8, 0, 0, 16, 0, 0});  // random readable
-    feature(0x001E, static_cast<u8>(0x08 | cd), {0, 0, 0, 0});                  // CD read
-    feature(0x001F, static_cast<u8>(0x04 | dvd), {0, 0, 0, 0});                 // DVD read
+    feature(0x001E, static_cast<u8>(0x08 | cd), {0, 0, 0, 0});                     // CD read
+    feature(0x001F, static_cast<u8>(0x04 | dvd), {0, 0, 0, 0});                    // DVD read
     put32(data, 0, static_cast<u32>(data.size() - 4));
     reply(std::move(data), packet16(7));
 }
@@ -266,7 +267,9 @@ void AtapiCdrom::mode_sense() {
     u8 wanted = settings_.packet[2] & 0x3F, control = settings_.packet[2] >> 6;
     if (control == 3) return fail({kIllegalRequest, 0x39, 0});  // saving is not supported
     std::vector<u8> data(8);
-    data[2] = !medium_ ? 0x70 : settings_.tray_open ? 0x71 : 0x01;  // medium type: none, door open, 120 mm data
+    data[2] = !medium_              ? 0x70
+              : settings_.tray_open ? 0x71
+                                    : 0x01;  // medium type: none, door open, 120 mm data
     bool known = false;
     auto mode_page = [&](u8 code, std::vector<u8> content) {
         if (wanted != code && wanted != 0x3F) return;
@@ -280,8 +283,8 @@ void AtapiCdrom::mode_sense() {
     mode_page(0x01, {0, 5, 0, 0, 0, 0});  // error recovery: 5 retries
     mode_page(0x0E, {4, 0, 0, 0, 0, 75, 1, 255, 2, 255, 0, 0, 0, 0});
     // Capabilities: reads CD-R, CD-RW, DVD-ROM; multisession, mode 2; tray, eject, lock; speeds in KB/s.
-    mode_page(0x2A, {0x3B, 0, 0x70, 0, static_cast<u8>(0x29 | lock), 0, 0x02, 0xC2, 0, 2, 2, 0, 0x02, 0xC2, 0, 0,
-                     0, 0});
+    mode_page(0x2A, {0x3B, 0, 0x70, 0, static_cast<u8>(0x29 | lock), 0, 0x02, 0xC2, 0, 2, 2, 0, 0x02, 0xC2, 0,
+                     0, 0, 0});
     if (!known) return fail({kIllegalRequest, kInvalidField, 0});
     put16(data, 0, static_cast<u32>(data.size() - 2));
     reply(std::move(data), packet16(7));

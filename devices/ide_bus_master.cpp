@@ -24,13 +24,17 @@ void DmaPages::copy_in(std::span<const u8> data) {
 
 u32 IdeBusMaster::read(u16 offset) const {
     switch (offset) {
-        case 0: return state_.command;
-        case 2: return state_.status;
+        case 0:
+            return state_.command;
+        case 2:
+            return state_.status;
         case 4:
         case 5:
         case 6:
-        case 7: return state_.table >> (offset - 4) * 8 & 0xFF;
-        default: return 0;
+        case 7:
+            return state_.table >> (offset - 4) * 8 & 0xFF;
+        default:
+            return 0;
     }
 }
 
@@ -73,9 +77,9 @@ bool IdeBusMaster::next_entry() {
 }
 
 bool IdeBusMaster::pin_piece(Gpa where, u32 size, bool to_memory, DmaPages& pages) {
-    PageAccess access = !to_memory           ? PageAccess::kRead
+    PageAccess access = !to_memory          ? PageAccess::kRead
                         : size == kPageSize ? PageAccess::kOverwrite
-                                             : PageAccess::kWrite;
+                                            : PageAccess::kWrite;
     PinnedPage pin = memory_.pin(where.ppn(), access);
     if (!pin) {
         bool should_be = memory_.pmap().load_stable(where.ppn()).is_ram();

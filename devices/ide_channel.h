@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
-// One IDE channel: the command and control ports, device selection, reset, the interrupt wire and the channel's
-// bus master, for up to two drives. Part of Piix3Ide (piix3_ide.h). ATA/ATAPI-7 volume 2, 7 and 9.
+// One IDE channel: the command and control ports, device selection, reset, the interrupt wire and the bus
+// master, for up to two drives. Part of Piix3Ide (piix3_ide.h). ATA/ATAPI-7 volume 2, 7 and 9.
 #pragma once
 
 #include <array>

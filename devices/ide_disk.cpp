@@ -21,22 +21,25 @@ struct TransferRow {
     bool writes, extended;
 };
 constexpr TransferRow kTransfers[] = {
-    {kReadSectors, Way::kPio, false, false},       {kReadSectorsNoRetry, Way::kPio, false, false},
-    {kReadSectorsExt, Way::kPio, false, true},     {kReadMultiple, Way::kMultiple, false, false},
+    {kReadSectors, Way::kPio, false, false},         {kReadSectorsNoRetry, Way::kPio, false, false},
+    {kReadSectorsExt, Way::kPio, false, true},       {kReadMultiple, Way::kMultiple, false, false},
     {kReadMultipleExt, Way::kMultiple, false, true}, {kReadDma, Way::kDma, false, false},
-    {kReadDmaNoRetry, Way::kDma, false, false},    {kReadDmaExt, Way::kDma, false, true},
-    {kWriteSectors, Way::kPio, true, false},       {kWriteSectorsNoRetry, Way::kPio, true, false},
-    {kWriteSectorsExt, Way::kPio, true, true},     {kWriteMultiple, Way::kMultiple, true, false},
+    {kReadDmaNoRetry, Way::kDma, false, false},      {kReadDmaExt, Way::kDma, false, true},
+    {kWriteSectors, Way::kPio, true, false},         {kWriteSectorsNoRetry, Way::kPio, true, false},
+    {kWriteSectorsExt, Way::kPio, true, true},       {kWriteMultiple, Way::kMultiple, true, false},
     {kWriteMultipleExt, Way::kMultiple, true, true}, {kWriteDma, Way::kDma, true, false},
-    {kWriteDmaNoRetry, Way::kDma, true, false},    {kWriteDmaExt, Way::kDma, true, true},
-    {kVerify, Way::kVerify, false, false},         {kVerifyNoRetry, Way::kVerify, false, false},
+    {kWriteDmaNoRetry, Way::kDma, true, false},      {kWriteDmaExt, Way::kDma, true, true},
+    {kVerify, Way::kVerify, false, false},           {kVerifyNoRetry, Way::kVerify, false, false},
     {kVerifyExt, Way::kVerify, false, true},
 };
 
 }  // namespace
 
 IdeDisk::IdeDisk(std::string label, BlockBackend& disk, std::string serial)
-    : IdeDrive(std::move(label)), disk_(disk), serial_(std::move(serial)), sectors_(disk.size_bytes() / kSector) {
+    : IdeDrive(std::move(label)),
+      disk_(disk),
+      serial_(std::move(serial)),
+      sectors_(disk.size_bytes() / kSector) {
     power_on();
 }
 
@@ -60,8 +63,12 @@ bool IdeDisk::execute_transfer(u8 code) {
     }
     if (s.writing && disk_.read_only()) return complete(kAborted), true;
     switch (row->way) {
-        case Way::kVerify: complete(); break;
-        case Way::kDma: wait_for_dma(); break;
+        case Way::kVerify:
+            complete();
+            break;
+        case Way::kDma:
+            wait_for_dma();
+            break;
         default:
             if (s.writing)
                 next_block_out(false);
@@ -126,12 +133,12 @@ void IdeDisk::read_chunk() {
     buffer().resize(sectors * kSector);
     state_.position = state_.block_end = 0;
     disk_.read(s.lba * kSector, std::span<u8>(buffer()), when_done([this](IoStatus status) {
-        if (status != IoStatus::kOk) {
-            report_address(settings_.lba);
-            return complete(kUncorrectable);
-        }
-        next_block_in();
-    }));
+                   if (status != IoStatus::kOk) {
+                       report_address(settings_.lba);
+                       return complete(kUncorrectable);
+                   }
+                   next_block_in();
+               }));
 }
 
 void IdeDisk::next_block_in() {
@@ -172,19 +179,19 @@ void IdeDisk::data_out_done() {
 void IdeDisk::write_chunk() {
     Settings& s = settings_;
     disk_.write(s.lba * kSector, std::span<u8>(buffer()), when_done([this](IoStatus status) {
-        Settings& s = settings_;
-        if (status != IoStatus::kOk) {
-            report_address(s.lba);
-            return complete(kAborted);
-        }
-        u32 moved = std::min(s.left, static_cast<u32>(buffer().size() / kSector));
-        s.lba += moved;
-        s.left -= moved;
-        state_.position = state_.block_end = 0;
-        if (s.left > 0) return next_block_out(true);
-        report_address(s.lba - 1);
-        complete();
-    }));
+                    Settings& s = settings_;
+                    if (status != IoStatus::kOk) {
+                        report_address(s.lba);
+                        return complete(kAborted);
+                    }
+                    u32 moved = std::min(s.left, static_cast<u32>(buffer().size() / kSector));
+                    s.lba += moved;
+                    s.left -= moved;
+                    state_.position = state_.block_end = 0;
+                    if (s.left > 0) return next_block_out(true);
+                    report_address(s.lba - 1);
+                    complete();
+                }));
 }
 
 // --- DMA ---

@@ -61,8 +61,8 @@ class IdeDisk final : public IdeDrive {
         bool write_cache, look_ahead, smart;
         // the command under way
         u64 lba;
-        u32 left;          // sectors
-        u32 block;         // sectors a DRQ block
+        u32 left;   // sectors
+        u32 block;  // sectors a DRQ block
         bool writing, extended, lba_mode;
     } settings_{};
 };

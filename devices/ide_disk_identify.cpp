@@ -37,16 +37,25 @@ void IdeDisk::execute_other(u8 code) {
             }
             return send_buffer();
         }
-        case kSetFeatures: return set_features();
-        case kSetMultiple: return set_multiple();
-        case kInitializeParameters: return initialize_parameters();
-        case kSmart: return smart();
+        case kSetFeatures:
+            return set_features();
+        case kSetMultiple:
+            return set_multiple();
+        case kInitializeParameters:
+            return initialize_parameters();
+        case kSmart:
+            return smart();
         case kFlushCache:
-        case kFlushCacheExt: return flush();
-        case kReadNativeMax: return report_native_max(false);
-        case kReadNativeMaxExt: return report_native_max(true);
+        case kFlushCacheExt:
+            return flush();
+        case kReadNativeMax:
+            return report_native_max(false);
+        case kReadNativeMaxExt:
+            return report_native_max(true);
         case kCheckPower:
-        case kCheckPowerOld: r.count = 0xFF; return complete();  // active or idle
+        case kCheckPowerOld:
+            r.count = 0xFF;
+            return complete();  // active or idle
         case kStandbyNow:
         case kIdleNow:
         case kStandby:
@@ -56,7 +65,8 @@ void IdeDisk::execute_other(u8 code) {
         case kIdleNowOld:
         case kStandbyOld:
         case kIdleOld:
-        case kSleepOld: return complete();
+        case kSleepOld:
+            return complete();
         default:
             // 1xh RECALIBRATE and 7xh SEEK of old drives: the arm is everywhere.
             if ((code & 0xF0) == 0x10 || (code & 0xF0) == 0x70) return complete();
@@ -89,7 +99,7 @@ std::array<u16, 256> IdeDisk::identify() const {
     w[49] = 0x0F00;  // IORDY, LBA, DMA
     w[50] = 0x4000;
     w[51] = 0x0200;
-    w[53] = 7;       // words 54-58, 64-70 and 88 are valid
+    w[53] = 7;  // words 54-58, 64-70 and 88 are valid
     u32 cylinders = static_cast<u32>(std::min<u64>(sectors_ / (u64{s.heads} * s.track), 65535));
     u32 chs_sectors = cylinders * s.heads * s.track;
     w[54] = static_cast<u16>(cylinders);
@@ -116,7 +126,8 @@ void IdeDisk::identify_features(std::array<u16, 256>& w) const {
     w[82] = 0x4061;  // NOP, look-ahead, write cache, SMART
     w[83] = 0x7400;  // FLUSH CACHE EXT, FLUSH CACHE, 48 bits
     w[84] = 0x4000;
-    w[85] = static_cast<u16>(0x4000 | (s.look_ahead ? 0x40 : 0) | (s.write_cache ? 0x20 : 0) | (s.smart ? 1 : 0));
+    w[85] =
+        static_cast<u16>(0x4000 | (s.look_ahead ? 0x40 : 0) | (s.write_cache ? 0x20 : 0) | (s.smart ? 1 : 0));
     w[86] = 0x3400;
     w[87] = 0x4000;
     w[88] = static_cast<u16>(0x3F | ((s.dma_mode & 0xF8) == 0x40 ? 0x100 << mode : 0));
@@ -160,10 +171,18 @@ void IdeDisk::set_features() {
     Settings& s = settings_;
     u8 mode = state_.count;
     switch (state_.features) {
-        case 0x02: s.write_cache = true; return complete();
-        case 0x82: s.write_cache = false; return flush();
-        case 0xAA: s.look_ahead = true; return complete();
-        case 0x55: s.look_ahead = false; return complete();
+        case 0x02:
+            s.write_cache = true;
+            return complete();
+        case 0x82:
+            s.write_cache = false;
+            return flush();
+        case 0xAA:
+            s.look_ahead = true;
+            return complete();
+        case 0x55:
+            s.look_ahead = false;
+            return complete();
         case 0x03: {
             u8 kind = mode & 0xF8, number = mode & 7;
             bool pio = kind == 0x00 || (kind == 0x08 && number <= 4);
@@ -177,8 +196,10 @@ void IdeDisk::set_features() {
         case 0x05:  // advanced power management
         case 0x85:
         case 0x42:  // acoustic management
-        case 0xC2: return complete();
-        default: return complete(kAborted);
+        case 0xC2:
+            return complete();
+        default:
+            return complete(kAborted);
     }
 }
 
@@ -211,8 +232,10 @@ void IdeDisk::smart() {
         }
         case kSmartAutosave:
         case kSmartOffline:
-        case kSmartStatus: return complete();  // LBA mid and high unchanged: no threshold exceeded
-        default: return complete(kAborted);
+        case kSmartStatus:
+            return complete();  // LBA mid and high unchanged: no threshold exceeded
+        default:
+            return complete(kAborted);
     }
 }
 

@@ -19,13 +19,18 @@ IdeDrive::~IdeDrive() = default;
 u8 IdeDrive::read_register(u16 offset, bool high_order) const {
     const Registers& r = state_;
     switch (offset) {
-        case kErrorFeatures: return high_order ? r.old_features : r.error;
-        case kCount: return high_order ? r.old_count : r.count;
+        case kErrorFeatures:
+            return high_order ? r.old_features : r.error;
+        case kCount:
+            return high_order ? r.old_count : r.count;
         case kLbaLow:
         case kLbaMid:
-        case kLbaHigh: return high_order ? r.old_lba[offset - kLbaLow] : r.lba[offset - kLbaLow];
-        case kDevice: return r.device | kDeviceObsolete;
-        default: return r.status;
+        case kLbaHigh:
+            return high_order ? r.old_lba[offset - kLbaLow] : r.lba[offset - kLbaLow];
+        case kDevice:
+            return r.device | kDeviceObsolete;
+        default:
+            return r.status;
     }
 }
 
@@ -33,16 +38,23 @@ void IdeDrive::write_register(u16 offset, u8 value) {
     Registers& r = state_;
     if (r.status & kBusy) return;
     switch (offset) {
-        case kErrorFeatures: r.old_features = r.features, r.features = value; break;
-        case kCount: r.old_count = r.count, r.count = value; break;
+        case kErrorFeatures:
+            r.old_features = r.features, r.features = value;
+            break;
+        case kCount:
+            r.old_count = r.count, r.count = value;
+            break;
         case kLbaLow:
         case kLbaMid:
         case kLbaHigh:
             r.old_lba[offset - kLbaLow] = r.lba[offset - kLbaLow];
             r.lba[offset - kLbaLow] = value;
             break;
-        case kDevice: r.device = value; break;
-        default: break;
+        case kDevice:
+            r.device = value;
+            break;
+        default:
+            break;
     }
 }
 
@@ -134,11 +146,14 @@ std::shared_ptr<DmaPages> IdeDrive::gather(u64 bytes, bool to_memory) {
     if (!master) return nullptr;  // still waiting
     auto pages = std::make_shared<DmaPages>();
     switch (master->gather(bytes, to_memory, *pages)) {
-        case IdeBusMaster::Gathered::kAll: return pages;
+        case IdeBusMaster::Gathered::kAll:
+            return pages;
         case IdeBusMaster::Gathered::kShort:
             master->stalled();  // no interrupt: the driver's timeout resets the drive (BM IDE 1.0, 3.1)
             return nullptr;
-        case IdeBusMaster::Gathered::kError: master->finished(true); break;
+        case IdeBusMaster::Gathered::kError:
+            master->finished(true);
+            break;
     }
     complete(kCrcError | kAborted);
     return nullptr;
@@ -193,7 +208,8 @@ void IdeDrive::serialize(Archive& archive) {
     r.position = std::min(r.position, r.block_end);
     bool moves_data = r.phase == Phase::kDataIn || r.phase == Phase::kDataOut;
     bool stuck = moves_data && r.position == r.block_end;
-    if (r.phase == Phase::kBackend || r.phase > Phase::kInReset || stuck) set_idle(kReady | kErrorBit, kAborted);
+    if (r.phase == Phase::kBackend || r.phase > Phase::kInReset || stuck)
+        set_idle(kReady | kErrorBit, kAborted);
 }
 
 void IdeDrive::inspect(Inspector& inspector) const {

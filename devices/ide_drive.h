@@ -54,11 +54,11 @@ class IdeDrive {
    protected:
     enum class Phase : u8 {
         kIdle,
-        kDataIn,      ///< DRQ: the host reads bytes [position, block_end) of the buffer
-        kDataOut,     ///< DRQ: the host writes them
-        kDmaWait,     ///< for software to start the bus master
-        kBackend,     ///< a block request is in flight
-        kInReset,     ///< SRST is set
+        kDataIn,   ///< DRQ: the host reads bytes [position, block_end) of the buffer
+        kDataOut,  ///< DRQ: the host writes them
+        kDmaWait,  ///< for software to start the bus master
+        kBackend,  ///< a block request is in flight
+        kInReset,  ///< SRST is set
     };
     struct Registers {
         u8 error, features, count, lba[3], device, status;

@@ -50,15 +50,15 @@ void PciBus::unmap(PciRegion& region) {
 void PciBus::map(PciRegion& region, u64 address) {
     bool mapped = true;
     if (region.ports)
-        mapped = ports_.add(static_cast<u16>(address), static_cast<u32>(region.size), *region.ports,
-                            region.label);
+        mapped =
+            ports_.add(static_cast<u16>(address), static_cast<u32>(region.size), *region.ports, region.label);
     if (region.mmio) mapped = mmio_.add(Gpa(address), region.size, *region.mmio, region.label);
     if (region.place_ram) region.place_ram(address);
     if (mapped)
         region.mapped = address;
     else
-        guest_oddity("pci-overlap", fmt::format("{} placed at 0x{:x}, over something else", region.label,
-                                                address));
+        guest_oddity("pci-overlap",
+                     fmt::format("{} placed at 0x{:x}, over something else", region.label, address));
 }
 
 void PciBus::remap() {

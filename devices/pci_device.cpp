@@ -35,9 +35,9 @@ class PciDevice::RomHandler final : public MmioHandler {
 PciDevice::PciDevice(std::string name, const PciIdentity& identity) : name_(std::move(name)) {
     init_config(kVendorId, 2, identity.vendor);
     init_config(kDeviceId, 2, identity.device);
-    init_config(kCommand, 2, 0,
-                kCommandIo | kCommandMemory | kCommandMaster | kCommandParity | kCommandSerr |
-                    kCommandIntxDisable);
+    init_config(
+        kCommand, 2, 0,
+        kCommandIo | kCommandMemory | kCommandMaster | kCommandParity | kCommandSerr | kCommandIntxDisable);
     init_config(kRevision, 1, identity.revision);
     init_config(kClass, 1, identity.class_code & 0xFF);
     init_config(kClass + 1, 2, identity.class_code >> 8);

@@ -19,9 +19,7 @@ struct Assigner {
     u32 port = kFirstPort;
     u64 memory = kFirstMemory;
 
-    static u32 at(unsigned slot, unsigned function, u8 offset) {
-        return slot << 11 | function << 8 | offset;
-    }
+    static u32 at(unsigned slot, unsigned function, u8 offset) { return slot << 11 | function << 8 | offset; }
     /// Sizes one BAR, gives it an address; true if it was a 64-bit one.
     bool assign(unsigned slot, unsigned function, u8 offset) {
         u32 address = at(slot, function, offset);

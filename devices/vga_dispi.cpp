@@ -48,7 +48,8 @@ void Vga::wire_registers_bar() {
 
 /// One byte of BAR 2.
 u64 Vga::registers_read(u64 offset) {
-    if (offset >= kPortsAt && offset < kPortsEnd) return read_port(static_cast<u16>(0x3C0 + offset - kPortsAt));
+    if (offset >= kPortsAt && offset < kPortsEnd)
+        return read_port(static_cast<u16>(0x3C0 + offset - kPortsAt));
     if (offset >= kDispiAt && offset < kDispiEnd) {
         unsigned index = static_cast<unsigned>((offset - kDispiAt) / 2);
         return dispi_read(index) >> (offset & 1) * 8 & 0xFF;
@@ -66,7 +67,8 @@ void Vga::registers_write(u64 offset, u8 value, unsigned position, u64 whole, un
     // DISPI registers are words: the low byte's turn takes both. Byte writes reach none.
     bool low = !(offset & 1) && position + 1 < size;
     if (offset >= kDispiAt && offset < kDispiEnd && low)
-        dispi_write(static_cast<unsigned>((offset - kDispiAt) / 2), static_cast<u16>(whole >> (position * 8)));
+        dispi_write(static_cast<unsigned>((offset - kDispiAt) / 2),
+                    static_cast<u16>(whole >> (position * 8)));
 }
 
 u32 Vga::dispi_pitch() const {
@@ -107,9 +109,14 @@ void Vga::dispi_write(unsigned index, u16 value) {
             fix_dispi();
             if (dispi_on()) set_registers_for_dispi();
             break;
-        case kBank: s.dispi[kBank] = value & ((VgaMemory::kBytes >> 16) - 1); break;
-        case kEnable: dispi_enable(value); break;
-        default: break;  // memory size and virtual height are read-only
+        case kBank:
+            s.dispi[kBank] = value & ((VgaMemory::kBytes >> 16) - 1);
+            break;
+        case kEnable:
+            dispi_enable(value);
+            break;
+        default:
+            break;  // memory size and virtual height are read-only
     }
 }
 
@@ -122,8 +129,10 @@ void Vga::fix_dispi() {
         case 15:
         case 16:
         case 24:
-        case 32: break;
-        default: d[kBpp] = 8;
+        case 32:
+            break;
+        default:
+            d[kBpp] = 8;
     }
     d[kXRes] = static_cast<u16>(std::clamp<u16>(d[kXRes], 8, kMostX) & ~7);
     d[kYRes] = std::clamp<u16>(d[kYRes], 1, kMostY);

@@ -68,26 +68,43 @@ u8 Vga::read_port(u16 port) {
     State& s = state_;
     if (hidden(port)) return 0xFF;
     switch (port) {
-        case 0x3C0: return s.attribute_index;
-        case 0x3C1: return s.attribute[s.attribute_index & 31];
-        case 0x3C2: return 0x10;  // switch sense: a color display
-        case 0x3C4: return s.sequencer_index;
-        case 0x3C5: return s.sequencer[s.sequencer_index & 7];
-        case 0x3C6: return s.dac_mask;
-        case 0x3C7: return s.dac_state;
-        case 0x3C8: return s.dac_write_index;
-        case 0x3C9: return read_dac();
-        case 0x3CA: return s.feature;
-        case 0x3CC: return s.misc;
-        case 0x3CE: return s.graphics_index;
-        case 0x3CF: return s.graphics[s.graphics_index & 15];
+        case 0x3C0:
+            return s.attribute_index;
+        case 0x3C1:
+            return s.attribute[s.attribute_index & 31];
+        case 0x3C2:
+            return 0x10;  // switch sense: a color display
+        case 0x3C4:
+            return s.sequencer_index;
+        case 0x3C5:
+            return s.sequencer[s.sequencer_index & 7];
+        case 0x3C6:
+            return s.dac_mask;
+        case 0x3C7:
+            return s.dac_state;
+        case 0x3C8:
+            return s.dac_write_index;
+        case 0x3C9:
+            return read_dac();
+        case 0x3CA:
+            return s.feature;
+        case 0x3CC:
+            return s.misc;
+        case 0x3CE:
+            return s.graphics_index;
+        case 0x3CF:
+            return s.graphics[s.graphics_index & 15];
         case 0x3B4:
-        case 0x3D4: return s.crtc_index;
+        case 0x3D4:
+            return s.crtc_index;
         case 0x3B5:
-        case 0x3D5: return s.crtc[s.crtc_index & 31];
+        case 0x3D5:
+            return s.crtc[s.crtc_index & 31];
         case 0x3BA:
-        case 0x3DA: return status1();
-        default: return 0xFF;
+        case 0x3DA:
+            return status1();
+        default:
+            return 0xFF;
     }
 }
 
@@ -98,11 +115,20 @@ void Vga::write_port(u16 port, u8 value) {
     State& s = state_;
     if (hidden(port)) return;
     switch (port) {
-        case 0x3C0: return write_attribute(value);
-        case 0x3C2: s.misc = value & ~0x10; break;
-        case 0x3C4: s.sequencer_index = value & 7; break;
-        case 0x3C5: s.sequencer[s.sequencer_index & 7] = value & kSequencerBits[s.sequencer_index & 7]; break;
-        case 0x3C6: s.dac_mask = value; break;
+        case 0x3C0:
+            return write_attribute(value);
+        case 0x3C2:
+            s.misc = value & ~0x10;
+            break;
+        case 0x3C4:
+            s.sequencer_index = value & 7;
+            break;
+        case 0x3C5:
+            s.sequencer[s.sequencer_index & 7] = value & kSequencerBits[s.sequencer_index & 7];
+            break;
+        case 0x3C6:
+            s.dac_mask = value;
+            break;
         case 0x3C7:
             s.dac_read_index = value;
             s.dac_component = 0;
@@ -113,16 +139,27 @@ void Vga::write_port(u16 port, u8 value) {
             s.dac_component = 0;
             s.dac_state = 0;
             break;
-        case 0x3C9: return write_dac(value);
-        case 0x3CE: s.graphics_index = value & 15; break;
-        case 0x3CF: s.graphics[s.graphics_index & 15] = value & kGraphicsBits[s.graphics_index & 15]; break;
+        case 0x3C9:
+            return write_dac(value);
+        case 0x3CE:
+            s.graphics_index = value & 15;
+            break;
+        case 0x3CF:
+            s.graphics[s.graphics_index & 15] = value & kGraphicsBits[s.graphics_index & 15];
+            break;
         case 0x3B4:
-        case 0x3D4: s.crtc_index = value; break;
+        case 0x3D4:
+            s.crtc_index = value;
+            break;
         case 0x3B5:
-        case 0x3D5: return write_crtc(value);
+        case 0x3D5:
+            return write_crtc(value);
         case 0x3BA:
-        case 0x3DA: s.feature = value & 0x10; break;
-        default: break;
+        case 0x3DA:
+            s.feature = value & 0x10;
+            break;
+        default:
+            break;
     }
 }
 

@@ -14,10 +14,10 @@ constexpr u32 kPlaneBytes = 65536;
 using Planes = std::vector<u32>;  // word n: byte n of each plane
 
 /// Code page 437 from 80h on, and the symbols below 20h, as Unicode.
-constexpr std::array<u16, 32> kLowSymbols = {
-    0x20,   0x263A, 0x263B, 0x2665, 0x2666, 0x2663, 0x2660, 0x2022, 0x25D8, 0x25CB, 0x25D9,
-    0x2642, 0x2640, 0x266A, 0x266B, 0x263C, 0x25BA, 0x25C4, 0x2195, 0x203C, 0xB6,   0xA7,
-    0x25AC, 0x21A8, 0x2191, 0x2193, 0x2192, 0x2190, 0x221F, 0x2194, 0x25B2, 0x25BC};
+constexpr std::array<u16, 32> kLowSymbols = {0x20,   0x263A, 0x263B, 0x2665, 0x2666, 0x2663, 0x2660, 0x2022,
+                                             0x25D8, 0x25CB, 0x25D9, 0x2642, 0x2640, 0x266A, 0x266B, 0x263C,
+                                             0x25BA, 0x25C4, 0x2195, 0x203C, 0xB6,   0xA7,   0x25AC, 0x21A8,
+                                             0x2191, 0x2193, 0x2192, 0x2190, 0x221F, 0x2194, 0x25B2, 0x25BC};
 constexpr std::array<u16, 128> kHighSymbols = {
     0xC7,   0xFC,   0xE9,   0xE2,   0xE4,   0xE0,   0xE5,   0xE7,   0xEA,   0xEB,   0xE8,   0xEF,   0xEE,
     0xEC,   0xC4,   0xC5,   0xC9,   0xE6,   0xC6,   0xF4,   0xF6,   0xF2,   0xFB,   0xF9,   0xFF,   0xD6,
@@ -175,7 +175,8 @@ void Vga::render_text(VgaFrame& frame) const {
             u32 cell = planes[s.address(counter)];
             u8 character = static_cast<u8>(cell), look = static_cast<u8>(cell >> 8);
             u32 ink = colors[look & 15];
-            u32 paper = colors[r.attribute[0x10] & 0x08 ? look >> 4 & 7 : look >> 4];  // bit 7 may mean blinking
+            u32 paper =
+                colors[r.attribute[0x10] & 0x08 ? look >> 4 & 7 : look >> 4];  // bit 7 may mean blinking
             u32 glyph = font_base(look & 8 ? font_a : font_b) + character * 32u;
             bool repeat_last = wide_lines && character >= 0xC0 && character <= 0xDF;
             for (unsigned y = 0; y < mode.cell_height; ++y) {
@@ -231,8 +232,8 @@ void Vga::render_planar(VgaFrame& frame) const {
                 u32 half = word >> (at % 8 < 4 ? 0 : 8), position = 6 - at % 4 * 2;
                 out[x] = colors[(half >> position & 3) | (half >> 16 >> position & 3) << 2];
             } else {
-                out[x] = colors[(word >> bit & 1) | (word >> (8 + bit) & 1) << 1 | (word >> (16 + bit) & 1) << 2 |
-                                (word >> (24 + bit) & 1) << 3];
+                out[x] = colors[(word >> bit & 1) | (word >> (8 + bit) & 1) << 1 |
+                                (word >> (16 + bit) & 1) << 2 | (word >> (24 + bit) & 1) << 3];
             }
         }
     }
@@ -266,10 +267,17 @@ void Vga::render_dispi(VgaFrame& frame) const {
                     out[x] = colors[(p[0] >> bit & 1) | (p[1] >> bit & 1) << 1 | (p[2] >> bit & 1) << 2 |
                                     (p[3] >> bit & 1) << 3];
                     break;
-                case 8: out[x] = colors[value]; break;
-                case 15: out[x] = rgb(from5(value >> 10 & 31), from5(value >> 5 & 31), from5(value & 31)); break;
-                case 16: out[x] = rgb(from5(value >> 11), from6(value >> 5 & 63), from5(value & 31)); break;
-                default: out[x] = rgb(p[2], p[1], p[0]);
+                case 8:
+                    out[x] = colors[value];
+                    break;
+                case 15:
+                    out[x] = rgb(from5(value >> 10 & 31), from5(value >> 5 & 31), from5(value & 31));
+                    break;
+                case 16:
+                    out[x] = rgb(from5(value >> 11), from6(value >> 5 & 63), from5(value & 31));
+                    break;
+                default:
+                    out[x] = rgb(p[2], p[1], p[0]);
             }
         }
     }

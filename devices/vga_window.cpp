@@ -7,7 +7,7 @@ namespace shadowbox {
 
 namespace {
 
-constexpr u8 kChain4 = 0x08, kSequential = 0x04;  // sequencer 4
+constexpr u8 kChain4 = 0x08, kSequential = 0x04;    // sequencer 4
 constexpr u8 kOddEvenRead = 0x10, kCompare = 0x08;  // graphics 5
 constexpr u8 kChainOddEven = 0x02;                  // graphics 6
 
@@ -23,7 +23,9 @@ constexpr u32 repeat(u8 value) { return value * 0x01010101u; }
 /// Window offset to display address, by the memory map select; with DISPI on, of the selected bank.
 bool Vga::window_address(u32 offset, u32& result) const {
     switch (state_.graphics[6] >> 2 & 3) {
-        case 0: result = offset & 0xFFFF; break;  // 128 KiB over planes of 64 KiB
+        case 0:
+            result = offset & 0xFFFF;
+            break;  // 128 KiB over planes of 64 KiB
         case 1:
             if (offset >= 0x10000) return false;
             result = offset;
@@ -75,17 +77,27 @@ u32 Vga::combine(u8 value) const {
             data = (repeat(rotated) & ~by_set_reset) | (planes(s.graphics[0]) & by_set_reset);
             break;
         }
-        case 1: return s.latch;
-        case 2: data = planes(value & 15u); break;
+        case 1:
+            return s.latch;
+        case 2:
+            data = planes(value & 15u);
+            break;
         default:
             data = planes(s.graphics[0]);
             bits &= rotated;
     }
     switch (s.graphics[3] >> 3 & 3) {
-        case 1: data &= s.latch; break;
-        case 2: data |= s.latch; break;
-        case 3: data ^= s.latch; break;
-        default: break;
+        case 1:
+            data &= s.latch;
+            break;
+        case 2:
+            data |= s.latch;
+            break;
+        case 3:
+            data ^= s.latch;
+            break;
+        default:
+            break;
     }
     u32 mask = repeat(bits);
     return (data & mask) | (s.latch & ~mask);

@@ -9,8 +9,8 @@ namespace shadowbox {
 
 /// "socket,id=s0,path=/tmp/s,server=on,wait=off".
 Expected<ChardevConfig> parse_chardev(const std::string& text);
-/// "stdio", "none", "file:PATH", "tcp:HOST:PORT,server=on", "unix:PATH", "chardev:ID" (looked up in `chardevs`).
-/// "mon:stdio" is stdio with the id "mon".
+/// "stdio", "none", "file:PATH", "tcp:HOST:PORT,server=on", "unix:PATH", "chardev:ID" (looked up in
+/// `chardevs`). "mon:stdio" is stdio with the id "mon".
 Expected<ChardevConfig> parse_char_spec(const std::string& text, const std::vector<ChardevConfig>& chardevs);
 
 }  // namespace shadowbox

@@ -36,7 +36,10 @@ tl::unexpected<Error> unknown_option(const std::string& argument, std::string_vi
         std::size_t d = distance(name, row.name);
         if (d < best && d < name.size()) best = d, nearest = &row;
     }
-    if (nearest) return make_error(ErrorCode::kInvalidArgument, "unknown option '{}': did you mean -{}? See shadowbox --help", argument, nearest->name);
+    if (nearest)
+        return make_error(ErrorCode::kInvalidArgument,
+                          "unknown option '{}': did you mean -{}? See shadowbox --help", argument,
+                          nearest->name);
     return make_error(ErrorCode::kInvalidArgument, "unknown option '{}': see shadowbox --help", argument);
 }
 
@@ -72,9 +75,12 @@ Expected<void> collect(CommandLine& line, const std::vector<std::string>& argume
             row = find_option(name.substr(0, equals));
         }
         if (!row) return unknown_option(argument, name.substr(0, equals));
-        if (!row->argument && attached) return make_error(ErrorCode::kInvalidArgument, "-{} takes no value", row->name);
+        if (!row->argument && attached)
+            return make_error(ErrorCode::kInvalidArgument, "-{} takes no value", row->name);
         if (row->argument && !attached) {
-            if (i + 1 == arguments.size()) return make_error(ErrorCode::kInvalidArgument, "-{} needs a value: -{} {}", row->name, row->name, row->argument);
+            if (i + 1 == arguments.size())
+                return make_error(ErrorCode::kInvalidArgument, "-{} needs a value: -{} {}", row->name,
+                                  row->name, row->argument);
             value = arguments[++i];
         }
         if (auto ok = apply(line, *row, value); !ok) return wrap_error(ok.error(), "-{}", row->name);
@@ -91,7 +97,8 @@ Expected<void> make_machines(CommandLine& line) {
     } else {
         for (const std::string& image : line.images) {
             if (image.ends_with(".toml"))
-                return make_error(ErrorCode::kInvalidArgument, "'{}' cannot be combined with other images: put them into the file", image);
+                return make_error(ErrorCode::kInvalidArgument,
+                                  "'{}' cannot be combined with other images: put them into the file", image);
             MachineConfig machine;
             machine.name = guest_name_of(image);
             bool cdrom = is_iso_image(image);
@@ -112,7 +119,8 @@ Expected<void> make_machines(CommandLine& line) {
 
 Expected<Invocation> parse_command_line(const std::vector<std::string>& arguments) {
     if (arguments.empty())
-        return make_error(ErrorCode::kInvalidArgument, "nothing to run: give an image, -kernel FILE or a TOML file; see shadowbox --help");
+        return make_error(ErrorCode::kInvalidArgument,
+                          "nothing to run: give an image, -kernel FILE or a TOML file; see shadowbox --help");
     CommandLine line;
     if (auto ok = collect(line, arguments); !ok) return tl::unexpected(ok.error());
     if (!line.invocation.help.empty()) return std::move(line.invocation);

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
-// The thread on which monitor and QMP commands run, one after the other: they may wait for a guest to stand still, which the
-// poll thread must not.
+// The thread on which monitor and QMP commands run, one after the other: they may wait for a guest to stand
+// still, which the poll thread must not.
 #pragma once
 
 #include <condition_variable>
@@ -12,7 +12,7 @@
 namespace shadowbox {
 
 class CommandThread {
- public:
+   public:
     CommandThread();
     ~CommandThread();
     void post(std::function<void()> work);
@@ -21,7 +21,7 @@ class CommandThread {
     /// Runs what is posted, then ends.
     void finish();
 
- private:
+   private:
     void main();
     std::mutex mutex_;
     std::condition_variable changed_;

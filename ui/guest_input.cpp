@@ -11,16 +11,21 @@ GuestInput::GuestInput(VirtualMachine& vm) : vm_(vm) {
     Journal& journal = vm.journal();
     // Pairs of key and pressed.
     keyboard_ = journal.add_source("keyboard", [&vm](std::span<const u8> bytes) {
-        for (std::size_t i = 0; i + 1 < bytes.size(); i += 2) vm.board().keyboard.key_event(static_cast<Key>(bytes[i]), bytes[i + 1]);
+        for (std::size_t i = 0; i + 1 < bytes.size(); i += 2)
+            vm.board().keyboard.key_event(static_cast<Key>(bytes[i]), bytes[i + 1]);
     });
     mouse_ = journal.add_source("mouse", [&vm](std::span<const u8> bytes) {
         if (bytes.size() != 4) return;
-        vm.board().keyboard.mouse_event(static_cast<i8>(bytes[0]), static_cast<i8>(bytes[1]), static_cast<i8>(bytes[2]), bytes[3]);
+        vm.board().keyboard.mouse_event(static_cast<i8>(bytes[0]), static_cast<i8>(bytes[1]),
+                                        static_cast<i8>(bytes[2]), bytes[3]);
     });
-    power_ = journal.add_source("power-button", [&vm](std::span<const u8>) { vm.board().acpi.press_power_button(); });
+    power_ = journal.add_source("power-button",
+                                [&vm](std::span<const u8>) { vm.board().acpi.press_power_button(); });
 }
 
-void GuestInput::key(Key key, bool pressed) { vm_.journal().post(keyboard_, {static_cast<u8>(key), pressed}); }
+void GuestInput::key(Key key, bool pressed) {
+    vm_.journal().post(keyboard_, {static_cast<u8>(key), pressed});
+}
 
 void GuestInput::combination(std::span<const Key> keys) {
     std::vector<u8> bytes;

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
-// Keys, mouse and power button of one guest, sent through its journal: they reach the devices at a known guest time and never
-// make the sender wait. Used by the window, the monitor and the shutdown sequence.
+// Keys, mouse and power button of one guest, sent through its journal: they reach the devices at a known
+// guest time and never make the sender wait. Used by the window, the monitor and the shutdown sequence.
 #pragma once
 
 #include <span>
@@ -12,7 +12,7 @@ namespace shadowbox {
 class VirtualMachine;
 
 class GuestInput {
- public:
+   public:
     /// Before the VM starts.
     explicit GuestInput(VirtualMachine& vm);
     void key(Key key, bool pressed);
@@ -22,7 +22,7 @@ class GuestInput {
     void mouse(int dx, int dy, int wheel, u8 buttons);
     void power_button();
 
- private:
+   private:
     VirtualMachine& vm_;
     unsigned keyboard_, mouse_, power_;
 };

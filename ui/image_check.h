@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: MIT
-// Looks at disk images and other files before anything is built, so that the user hears in one line what is wrong with them.
+// Looks at disk images and other files before anything is built, so that the user hears in one line what is
+// wrong with them.
 #pragma once
 
 #include "core/error.h"

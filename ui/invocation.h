@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
-// Everything one start of the program asks for. Filled by the command line (option_table.h) and TOML files (toml_config.h),
-// completed by settle(), carried out by session.h.
+// Everything one start of the program asks for. Filled by the command line (option_table.h) and TOML files
+// (toml_config.h), completed by settle(), carried out by session.h.
 #pragma once
 
 #include <optional>
@@ -21,13 +21,14 @@ struct Invocation {
     bool nographic = false;
     bool pool_table = false;
     bool snapshot = false;
-    bool escape_key = false;                ///< the terminal's Ctrl-A even when stdin is a pipe
-    std::optional<ChardevConfig> monitor;   ///< kind "null": -monitor none
+    bool escape_key = false;               ///< the terminal's Ctrl-A even when stdin is a pipe
+    std::optional<ChardevConfig> monitor;  ///< kind "null": -monitor none
     std::optional<ChardevConfig> qmp;
-    std::string help;                       ///< text to print instead of running anything
+    std::string help;  ///< text to print instead of running anything
 };
 
-/// Names, default serial lines, display, monitor and pool; checks images and combinations. `has_display`: a window could open.
+/// Names, default serial lines, display, monitor and pool; checks images and combinations. `has_display`: a
+/// window could open.
 Expected<void> settle(Invocation& invocation, bool has_display);
 
 }  // namespace shadowbox

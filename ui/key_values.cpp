@@ -8,16 +8,23 @@ namespace shadowbox {
 KeyValues::KeyValues(std::string_view text, bool first_word) {
     std::vector<std::string> parts(1);
     for (std::size_t i = 0; i < text.size(); ++i) {
-        if (text[i] != ',') parts.back() += text[i];
-        else if (i + 1 < text.size() && text[i + 1] == ',') parts.back() += ',', ++i;
-        else parts.emplace_back();
+        if (text[i] != ',')
+            parts.back() += text[i];
+        else if (i + 1 < text.size() && text[i + 1] == ',')
+            parts.back() += ',', ++i;
+        else
+            parts.emplace_back();
     }
     for (std::size_t i = 0; i < parts.size(); ++i) {
         std::size_t equals = parts[i].find('=');
-        if (i == 0 && first_word && equals == std::string::npos) word_ = parts[i];
-        else if (parts[i].empty()) continue;
-        else if (equals == std::string::npos) items_.push_back({parts[i], "", true});
-        else items_.push_back({parts[i].substr(0, equals), parts[i].substr(equals + 1), false});
+        if (i == 0 && first_word && equals == std::string::npos)
+            word_ = parts[i];
+        else if (parts[i].empty())
+            continue;
+        else if (equals == std::string::npos)
+            items_.push_back({parts[i], "", true});
+        else
+            items_.push_back({parts[i].substr(0, equals), parts[i].substr(equals + 1), false});
     }
 }
 
@@ -44,11 +51,14 @@ Expected<bool> KeyValues::take_switch(std::string_view key, bool otherwise) {
         bool negated = item.bare && item.key.starts_with("no") && item.key.substr(2) == key;
         if (item.key != key && !negated) return false;
         auto value = item.bare ? Expected<bool>(!negated) : parse_switch(item.value);
-        if (value) result = *value;
-        else bad = item.value;
+        if (value)
+            result = *value;
+        else
+            bad = item.value;
         return true;
     });
-    if (bad) return make_error(ErrorCode::kInvalidArgument, "{}={}: write {}=on or {}=off", key, *bad, key, key);
+    if (bad)
+        return make_error(ErrorCode::kInvalidArgument, "{}={}: write {}=on or {}=off", key, *bad, key, key);
     return result;
 }
 
@@ -56,13 +66,15 @@ Expected<u64> KeyValues::take_number(std::string_view key, u64 otherwise, u64 la
     auto text = take(key);
     if (!text) return otherwise;
     auto value = parse_number(*text, largest);
-    if (!value) return make_error(ErrorCode::kInvalidArgument, "{}={}: {}", key, *text, value.error().message);
+    if (!value)
+        return make_error(ErrorCode::kInvalidArgument, "{}={}: {}", key, *text, value.error().message);
     return value;
 }
 
 Expected<void> KeyValues::finish(std::string_view of, std::string_view known) const {
     if (items_.empty()) return {};
-    return make_error(ErrorCode::kInvalidArgument, "unknown key '{}' for {}; known: {}", items_[0].key, of, known);
+    return make_error(ErrorCode::kInvalidArgument, "unknown key '{}' for {}; known: {}", items_[0].key, of,
+                      known);
 }
 
 }  // namespace shadowbox

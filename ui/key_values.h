@@ -18,7 +18,7 @@ struct KeyValue {
 };
 
 class KeyValues {
- public:
+   public:
     /// `first_word`: a first item without '=' is a word (a driver's or backend's name), not a flag.
     KeyValues(std::string_view text, bool first_word);
     const std::string& word() const { return word_; }
@@ -32,7 +32,7 @@ class KeyValues {
     /// An error about the first thing nobody took, naming what is `known`.
     Expected<void> finish(std::string_view of, std::string_view known) const;
 
- private:
+   private:
     std::string word_;
     std::vector<KeyValue> items_;
 };

@@ -18,7 +18,8 @@ tl::unexpected<Error> unknown(const std::string& what, const std::string& name, 
     return make_error(ErrorCode::kInvalidArgument, "'{}': no such {}; known: {}", name, what, known);
 }
 
-Expected<void> add_disk(MachineConfig& machine, const std::string& file, DriveInterface interface, int index, bool cdrom = false) {
+Expected<void> add_disk(MachineConfig& machine, const std::string& file, DriveInterface interface, int index,
+                        bool cdrom = false) {
     if (file.empty()) return make_error(ErrorCode::kInvalidArgument, "the name of the image is missing");
     machine.drives.push_back({file, interface, cdrom, cdrom, false, index});
     return {};
@@ -35,10 +36,13 @@ Expected<void> set_text(std::string& to, const std::string& value) {
 Expected<void> set_memory(MachineConfig& machine, const std::string& value) {
     auto size = parse_size(value.starts_with("size=") ? value.substr(5) : value, kMiB);
     if (!size) return tl::unexpected(size.error());
-    if (*size < kMiB) return make_error(ErrorCode::kInvalidArgument, "'{}': a PC needs at least 1 MiB of memory", value);
+    if (*size < kMiB)
+        return make_error(ErrorCode::kInvalidArgument, "'{}': a PC needs at least 1 MiB of memory", value);
     if (*size > kMostMemory)
-        return make_error(ErrorCode::kInvalidArgument, "'{}' is more than a guest can address: at most {}", value, size_text(kMostMemory));
-    if (*size % kPageSize) return make_error(ErrorCode::kInvalidArgument, "'{}' is not a whole number of 4 KiB pages", value);
+        return make_error(ErrorCode::kInvalidArgument, "'{}' is more than a guest can address: at most {}",
+                          value, size_text(kMostMemory));
+    if (*size % kPageSize)
+        return make_error(ErrorCode::kInvalidArgument, "'{}' is not a whole number of 4 KiB pages", value);
     machine.memory_bytes = *size;
     return {};
 }
@@ -46,7 +50,8 @@ Expected<void> set_memory(MachineConfig& machine, const std::string& value) {
 Expected<void> set_vcpus(MachineConfig& machine, const std::string& value) {
     auto number = parse_number(value.starts_with("cpus=") ? value.substr(5) : value);
     if (!number) return tl::unexpected(number.error());
-    if (*number < 1 || *number > 64) return make_error(ErrorCode::kInvalidArgument, "'{}': a guest has 1 to 64 CPUs", value);
+    if (*number < 1 || *number > 64)
+        return make_error(ErrorCode::kInvalidArgument, "'{}': a guest has 1 to 64 CPUs", value);
     machine.vcpus = static_cast<unsigned>(*number);
     return {};
 }
@@ -58,7 +63,8 @@ Expected<void> set_cpu(MachineConfig& machine, const std::string& value) {
 }
 
 Expected<void> set_accelerator(MachineConfig&, const std::string& value) {
-    if (value != "interp" && value != "tcg") return unknown("accelerator", value, "interp (no virtualization hardware is used)");
+    if (value != "interp" && value != "tcg")
+        return unknown("accelerator", value, "interp (no virtualization hardware is used)");
     return {};
 }
 
@@ -71,13 +77,27 @@ Expected<void> set_machine_type(MachineConfig& machine, const std::string& value
     return values.finish("-machine", "type, accel");
 }
 
-Expected<void> set_hda(MachineConfig& machine, const std::string& value) { return add_disk(machine, value, DriveInterface::kIde, 0); }
-Expected<void> set_hdb(MachineConfig& machine, const std::string& value) { return add_disk(machine, value, DriveInterface::kIde, 1); }
-Expected<void> set_hdc(MachineConfig& machine, const std::string& value) { return add_disk(machine, value, DriveInterface::kIde, 2); }
-Expected<void> set_hdd(MachineConfig& machine, const std::string& value) { return add_disk(machine, value, DriveInterface::kIde, 3); }
-Expected<void> set_cdrom(MachineConfig& machine, const std::string& value) { return add_disk(machine, value, DriveInterface::kIde, 2, true); }
-Expected<void> set_fda(MachineConfig& machine, const std::string& value) { return add_disk(machine, value, DriveInterface::kFloppy, 0); }
-Expected<void> set_fdb(MachineConfig& machine, const std::string& value) { return add_disk(machine, value, DriveInterface::kFloppy, 1); }
+Expected<void> set_hda(MachineConfig& machine, const std::string& value) {
+    return add_disk(machine, value, DriveInterface::kIde, 0);
+}
+Expected<void> set_hdb(MachineConfig& machine, const std::string& value) {
+    return add_disk(machine, value, DriveInterface::kIde, 1);
+}
+Expected<void> set_hdc(MachineConfig& machine, const std::string& value) {
+    return add_disk(machine, value, DriveInterface::kIde, 2);
+}
+Expected<void> set_hdd(MachineConfig& machine, const std::string& value) {
+    return add_disk(machine, value, DriveInterface::kIde, 3);
+}
+Expected<void> set_cdrom(MachineConfig& machine, const std::string& value) {
+    return add_disk(machine, value, DriveInterface::kIde, 2, true);
+}
+Expected<void> set_fda(MachineConfig& machine, const std::string& value) {
+    return add_disk(machine, value, DriveInterface::kFloppy, 0);
+}
+Expected<void> set_fdb(MachineConfig& machine, const std::string& value) {
+    return add_disk(machine, value, DriveInterface::kFloppy, 1);
+}
 
 Expected<void> set_drive(MachineConfig& machine, const std::string& value) {
     auto drive = parse_drive(value);
@@ -86,9 +106,15 @@ Expected<void> set_drive(MachineConfig& machine, const std::string& value) {
     return {};
 }
 
-Expected<void> set_kernel(MachineConfig& machine, const std::string& value) { return set_text(machine.kernel, value); }
-Expected<void> set_initrd(MachineConfig& machine, const std::string& value) { return set_text(machine.initrd, value); }
-Expected<void> set_bios(MachineConfig& machine, const std::string& value) { return set_text(machine.bios, value); }
+Expected<void> set_kernel(MachineConfig& machine, const std::string& value) {
+    return set_text(machine.kernel, value);
+}
+Expected<void> set_initrd(MachineConfig& machine, const std::string& value) {
+    return set_text(machine.initrd, value);
+}
+Expected<void> set_bios(MachineConfig& machine, const std::string& value) {
+    return set_text(machine.bios, value);
+}
 Expected<void> set_append(MachineConfig& machine, const std::string& value) {
     machine.append = value;
     return {};
@@ -99,7 +125,8 @@ Expected<void> set_boot(MachineConfig& machine, const std::string& value) {
     std::string order = values.take("order").value_or(values.word());
     if (auto ok = values.finish("-boot", "order"); !ok) return ok;
     if (order.empty() || order.find_first_not_of("acdn") != std::string::npos)
-        return make_error(ErrorCode::kInvalidArgument, "'{}': write letters of a (floppy), c (disk), d (CD-ROM), n (network)", order);
+        return make_error(ErrorCode::kInvalidArgument,
+                          "'{}': write letters of a (floppy), c (disk), d (CD-ROM), n (network)", order);
     machine.boot_order = order;
     return {};
 }
@@ -114,15 +141,20 @@ Expected<void> set_paused(MachineConfig& machine, const std::string&) {
 }
 
 Expected<void> set_triple_fault(MachineConfig& machine, const std::string& value) {
-    if (value == "freeze") machine.triple_fault = TripleFaultAction::kFreeze;
-    else if (value == "reset") machine.triple_fault = TripleFaultAction::kReset;
-    else if (value == "exit") machine.triple_fault = TripleFaultAction::kExit;
-    else return unknown("action", value, "freeze, reset, exit");
+    if (value == "freeze")
+        machine.triple_fault = TripleFaultAction::kFreeze;
+    else if (value == "reset")
+        machine.triple_fault = TripleFaultAction::kReset;
+    else if (value == "exit")
+        machine.triple_fault = TripleFaultAction::kExit;
+    else
+        return unknown("action", value, "freeze, reset, exit");
     return {};
 }
 
 Expected<void> set_serial(MachineConfig& machine, const std::string& value) {
-    if (machine.serials.size() == 4) return make_error(ErrorCode::kInvalidArgument, "a guest has four serial lines at most");
+    if (machine.serials.size() == 4)
+        return make_error(ErrorCode::kInvalidArgument, "a guest has four serial lines at most");
     // The chardev it names may come later on the line; what is certain now is said now.
     if (!value.starts_with("chardev:"))
         if (auto parsed = parse_char_spec(value, {}); !parsed) return tl::unexpected(parsed.error());
@@ -134,7 +166,8 @@ Expected<void> set_chardev(MachineConfig& machine, const std::string& value) {
     auto chardev = parse_chardev(value);
     if (!chardev) return tl::unexpected(chardev.error());
     for (const ChardevConfig& other : machine.chardevs)
-        if (other.id == chardev->id) return make_error(ErrorCode::kInvalidArgument, "the id '{}' is there twice", other.id);
+        if (other.id == chardev->id)
+            return make_error(ErrorCode::kInvalidArgument, "the id '{}' is there twice", other.id);
     machine.chardevs.push_back(*chardev);
     return {};
 }
@@ -153,7 +186,9 @@ Expected<void> set_device(MachineConfig& machine, const std::string& value) {
         values.take("id");
         return values.finish("-device " + name, "id");
     }
-    if (name != "isa-debug-exit") return unknown("device", name, "isa-debug-exit, virtio-balloon-pci, virtio-rng-pci, virtio-serial-pci");
+    if (name != "isa-debug-exit")
+        return unknown("device", name,
+                       "isa-debug-exit, virtio-balloon-pci, virtio-rng-pci, virtio-serial-pci");
     auto port = values.take_number("iobase", 0x501, 0xFFFC);
     if (!port) return tl::unexpected(port.error());
     auto size = values.take_number("iosize", 4, 4);
@@ -201,9 +236,12 @@ Expected<void> set_verbose(CommandLine& line, const std::string&) {
 }
 
 Expected<void> set_display(CommandLine& line, const std::string& value) {
-    if (value == "sdl") line.invocation.display = DisplayKind::kSdl;
-    else if (value == "none") line.invocation.display = DisplayKind::kNone;
-    else return unknown("display", value, "sdl, none");
+    if (value == "sdl")
+        line.invocation.display = DisplayKind::kSdl;
+    else if (value == "none")
+        line.invocation.display = DisplayKind::kNone;
+    else
+        return unknown("display", value, "sdl, none");
     return {};
 }
 
@@ -224,8 +262,11 @@ Expected<void> set_qmp(CommandLine& line, const std::string& value) {
 Expected<void> set_pool(CommandLine& line, const std::string& value) {
     auto size = parse_size(value, kMiB);
     if (!size) return tl::unexpected(size.error());
-    if (*size < kMiB) return make_error(ErrorCode::kInvalidArgument, "'{}': the pool needs at least 1 MiB", value);
-    if (*size > kMostMemory) return make_error(ErrorCode::kInvalidArgument, "'{}' is too large: at most {}", value, size_text(kMostMemory));
+    if (*size < kMiB)
+        return make_error(ErrorCode::kInvalidArgument, "'{}': the pool needs at least 1 MiB", value);
+    if (*size > kMostMemory)
+        return make_error(ErrorCode::kInvalidArgument, "'{}' is too large: at most {}", value,
+                          size_text(kMostMemory));
     line.invocation.host.pool_bytes = *size / kPageSize * kPageSize;
     return {};
 }

@@ -9,8 +9,9 @@ namespace shadowbox {
 
 namespace {
 
-constexpr const char* kMachine = "Machine", *kDisks = "Disks", *kBoot = "Boot", *kLines = "Serial lines, monitors, display",
-                    *kNetwork = "Network and devices", *kHost = "Memory of the host, time", *kOther = "Other";
+constexpr const char *kMachine = "Machine", *kDisks = "Disks", *kBoot = "Boot",
+                     *kLines = "Serial lines, monitors, display", *kNetwork = "Network and devices",
+                     *kHost = "Memory of the host, time", *kOther = "Other";
 
 // clang-format off
 constexpr OptionRow kTable[] = {
@@ -66,7 +67,8 @@ std::string spelled(const OptionRow& row) {
 }
 
 /// `text` in lines of at most `width`, the first `used` columns of the first line being taken.
-void append_wrapped(std::string& out, std::string_view text, std::size_t indent, std::size_t used, std::size_t width) {
+void append_wrapped(std::string& out, std::string_view text, std::size_t indent, std::size_t used,
+                    std::size_t width) {
     std::size_t column = used;
     if (column >= indent) out += '\n', column = 0;
     out.append(indent - column, ' ');
@@ -92,9 +94,12 @@ void append_wrapped(std::string& out, std::string_view text, std::size_t indent,
 std::string troff(std::string_view text) {
     std::string out;
     for (char c : text) {
-        if (c == '-') out += "\\-";
-        else if (c == '\\') out += "\\e";
-        else out += c;
+        if (c == '-')
+            out += "\\-";
+        else if (c == '\\')
+            out += "\\e";
+        else
+            out += c;
     }
     return out;
 }
@@ -126,7 +131,8 @@ std::string help_text() {
 std::string manual_page() {
     std::string out =
         ".TH SHADOWBOX 1\n.SH NAME\nshadowbox \\- run x86\\-64 PCs in software, on one pool of memory\n"
-        ".SH SYNOPSIS\n.B shadowbox\n[options] [image...]\n.br\n.B shadowbox\n[options] machines.toml\n.SH OPTIONS\n"
+        ".SH SYNOPSIS\n.B shadowbox\n[options] [image...]\n.br\n.B shadowbox\n[options] machines.toml\n.SH "
+        "OPTIONS\n"
         "Options are written with one or two dashes. Those about a machine apply to every guest.\n";
     const char* group = nullptr;
     for (const OptionRow& row : kTable) {
@@ -135,7 +141,8 @@ std::string manual_page() {
         out += fmt::format(".TP\n.B {}\n{}\n", troff(spelled(row)), troff(row.help));
     }
     out +=
-        ".SH EXIT STATUS\n0 power\\-off, 2 wrong option or image, 3 triple fault under \\-no\\-reboot, otherwise what the guest\n"
+        ".SH EXIT STATUS\n0 power\\-off, 2 wrong option or image, 3 triple fault under \\-no\\-reboot, "
+        "otherwise what the guest\n"
         "wrote to its debug\\-exit port. With several guests the largest of theirs.\n";
     return out;
 }

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
-// The one table of command line options: name, argument, help and setter in a row. The parser, --help and the manual page are
-// made from it. Options are written -name or --name; machine options apply to every guest of the command line.
+// The one table of command line options: name, argument, help and setter in a row. The parser, --help and the
+// manual page are made from it. Options are written -name or --name; machine options apply to every guest of
+// the command line.
 #pragma once
 
 #include <functional>

@@ -10,10 +10,13 @@
 namespace shadowbox {
 
 Expected<void> write_png(const ScreenImage& image, const std::string& file) {
-    if (image.width == 0 || image.height == 0) return make_error(ErrorCode::kNotFound, "the screen shows nothing yet");
+    if (image.width == 0 || image.height == 0)
+        return make_error(ErrorCode::kNotFound, "the screen shows nothing yet");
     std::vector<u8> rows;
     rows.reserve(image.pixels.size() * 3);
-    for (u32 pixel : image.pixels) rows.insert(rows.end(), {static_cast<u8>(pixel >> 16), static_cast<u8>(pixel >> 8), static_cast<u8>(pixel)});
+    for (u32 pixel : image.pixels)
+        rows.insert(rows.end(),
+                    {static_cast<u8>(pixel >> 16), static_cast<u8>(pixel >> 8), static_cast<u8>(pixel)});
     png_image png{};
     png.version = PNG_IMAGE_VERSION;
     png.width = image.width;
@@ -26,7 +29,8 @@ Expected<void> write_png(const ScreenImage& image, const std::string& file) {
     if (!ok) return make_error(ErrorCode::kIo, "cannot encode the screen: {}", png.message);
     auto stream = Stream::create_file(file);
     if (!stream) return tl::unexpected(stream.error());
-    if (stream->write(std::span(bytes).first(size)).ended) return make_error(ErrorCode::kIo, "cannot write '{}'", file);
+    if (stream->write(std::span(bytes).first(size)).ended)
+        return make_error(ErrorCode::kIo, "cannot write '{}'", file);
     return {};
 }
 

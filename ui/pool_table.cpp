@@ -26,18 +26,21 @@ std::string bar(u64 part, u64 whole, unsigned width) {
 
 std::string pool_table_text(Host& host) {
     PoolTotals totals = host.pool().totals();
-    std::string out = fmt::format("pool {:>9.1f} of {:>9.1f} MiB  [{}] peak {:.1f}\n", mib(totals.in_use), mib(totals.capacity),
-                                  bar(totals.in_use, totals.capacity, 24), mib(totals.peak_in_use));
-    out += fmt::format("{:<15} {:<8} {:>8} {:>8} {:>8} {:>8} {:>9} {:>7}\n", "guest (MiB)", "state", "memory", "private", "shared", "zero", "untouched",
-                       "other");
+    std::string out =
+        fmt::format("pool {:>9.1f} of {:>9.1f} MiB  [{}] peak {:.1f}\n", mib(totals.in_use),
+                    mib(totals.capacity), bar(totals.in_use, totals.capacity, 24), mib(totals.peak_in_use));
+    out += fmt::format("{:<15} {:<8} {:>8} {:>8} {:>8} {:>8} {:>9} {:>7}\n", "guest (MiB)", "state", "memory",
+                       "private", "shared", "zero", "untouched", "other");
     for (auto& vm : host.vms()) {
         Pmap::Counts counts = vm->memory().pmap().count();
         auto of = [&](PageState state) { return counts.by_state[static_cast<unsigned>(state)]; };
         u64 own = of(PageState::kResident) + of(PageState::kRom);
-        u64 other = of(PageState::kPatched) + of(PageState::kCompressed) + of(PageState::kSwapped) + of(PageState::kBallooned);
-        out += fmt::format("{:<15} {:<8} {:>8} {:>8.1f} {:>8.1f} {:>8.1f} {:>9.1f} {:>7.1f}\n", vm->name().substr(0, 15), vm_state_name(vm->state()),
-                           vm->config().memory_bytes >> 20, mib(own), mib(of(PageState::kShared)), mib(of(PageState::kZero)),
-                           mib(of(PageState::kUntouched)), mib(other));
+        u64 other = of(PageState::kPatched) + of(PageState::kCompressed) + of(PageState::kSwapped) +
+                    of(PageState::kBallooned);
+        out += fmt::format("{:<15} {:<8} {:>8} {:>8.1f} {:>8.1f} {:>8.1f} {:>9.1f} {:>7.1f}\n",
+                           vm->name().substr(0, 15), vm_state_name(vm->state()),
+                           vm->config().memory_bytes >> 20, mib(own), mib(of(PageState::kShared)),
+                           mib(of(PageState::kZero)), mib(of(PageState::kUntouched)), mib(other));
     }
     return out;
 }
@@ -58,7 +61,8 @@ void PoolTable::draw() {
     if (text == shown_) return;
     // Up over the last drawing, each line cleared as it is written.
     std::string out;
-    if (in_place_ && !shown_.empty()) out += fmt::format("\x1b[{}A", std::count(shown_.begin(), shown_.end(), '\n'));
+    if (in_place_ && !shown_.empty())
+        out += fmt::format("\x1b[{}A", std::count(shown_.begin(), shown_.end(), '\n'));
     for (char c : text) {
         if (c == '\n' && in_place_) out += "\x1b[K\r";
         out += c;

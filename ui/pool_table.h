@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
-// --pool-table: the pool and the guests as a table on stderr, drawn again once a second when something changed. On a terminal it
-// stays in place; elsewhere each drawing follows the last.
+// --pool-table: the pool and the guests as a table on stderr, drawn again once a second when something
+// changed. On a terminal it stays in place; elsewhere each drawing follows the last.
 #pragma once
 
 #include <condition_variable>
@@ -16,11 +16,11 @@ class Host;
 std::string pool_table_text(Host& host);
 
 class PoolTable {
- public:
+   public:
     explicit PoolTable(Host& host);
     ~PoolTable();
 
- private:
+   private:
     void main();
     void draw();
     Host& host_;

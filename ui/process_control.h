@@ -9,7 +9,7 @@ class Host;
 class ScreenSource;
 
 class ProcessControl {
- public:
+   public:
     virtual ~ProcessControl() = default;
     virtual Host& host() = 0;
     /// By position in host().vms().

@@ -30,9 +30,11 @@ namespace {
 
 /// SDL draws into a texture of the guest's size, and scales it with bars at the sides.
 class GuestWindow {
- public:
-    GuestWindow(VirtualMachine& vm, GuestInput& input, ScreenSource* screen) : vm_(vm), input_(input), screen_(screen) {
-        window_ = SDL_CreateWindow(title().c_str(), SDL_WINDOWPOS_UNDEFINED, SDL_WINDOWPOS_UNDEFINED, 720, 400, SDL_WINDOW_RESIZABLE);
+   public:
+    GuestWindow(VirtualMachine& vm, GuestInput& input, ScreenSource* screen)
+        : vm_(vm), input_(input), screen_(screen) {
+        window_ = SDL_CreateWindow(title().c_str(), SDL_WINDOWPOS_UNDEFINED, SDL_WINDOWPOS_UNDEFINED, 720,
+                                   400, SDL_WINDOW_RESIZABLE);
         if (window_) renderer_ = SDL_CreateRenderer(window_, -1, 0);
     }
     ~GuestWindow() {
@@ -77,9 +79,11 @@ class GuestWindow {
         }
         std::optional<Key> key = key_from_sdl(event.keysym.scancode);
         if (!key) return;
-        if (pressed) down_.insert(*key);
-        else if (!down_.erase(*key)) return;  // its press went to somebody else
-        input_.key(*key, pressed);            // repeats of the host stand for the keyboard's own
+        if (pressed)
+            down_.insert(*key);
+        else if (!down_.erase(*key))
+            return;                 // its press went to somebody else
+        input_.key(*key, pressed);  // repeats of the host stand for the keyboard's own
     }
     void motion(const SDL_MouseMotionEvent& event) {
         if (grabbed_) input_.mouse(event.xrel, event.yrel, 0, buttons_);
@@ -89,8 +93,11 @@ class GuestWindow {
             if (event.state == SDL_PRESSED) grab(true);
             return;
         }
-        u8 bit = event.button == SDL_BUTTON_LEFT ? 1 : event.button == SDL_BUTTON_RIGHT ? 2 : event.button == SDL_BUTTON_MIDDLE ? 4
-                 : event.button == SDL_BUTTON_X1 ? 8 : 16;
+        u8 bit = event.button == SDL_BUTTON_LEFT     ? 1
+                 : event.button == SDL_BUTTON_RIGHT  ? 2
+                 : event.button == SDL_BUTTON_MIDDLE ? 4
+                 : event.button == SDL_BUTTON_X1     ? 8
+                                                     : 16;
         buttons_ = event.state == SDL_PRESSED ? buttons_ | bit : buttons_ & ~bit;
         input_.mouse(0, 0, 0, buttons_);
     }
@@ -103,12 +110,15 @@ class GuestWindow {
         grab(false);
     }
 
- private:
+   private:
     std::string title() const {
         std::string text = vm_.name() + " - shadowbox";
-        if (vm_.state() == VmState::kPaused) text += " (paused)";
-        else if (!alive()) text += " (ended)";
-        else if (grabbed_) text += " - Ctrl-Alt-G lets the mouse go";
+        if (vm_.state() == VmState::kPaused)
+            text += " (paused)";
+        else if (!alive())
+            text += " (ended)";
+        else if (grabbed_)
+            text += " - Ctrl-Alt-G lets the mouse go";
         return text;
     }
     void grab(bool on) {
@@ -125,7 +135,8 @@ class GuestWindow {
         int width = static_cast<int>(image_.width), height = static_cast<int>(image_.height);
         if (width != width_ || height != height_) {
             if (texture_) SDL_DestroyTexture(texture_);
-            texture_ = SDL_CreateTexture(renderer_, SDL_PIXELFORMAT_RGB888, SDL_TEXTUREACCESS_STREAMING, width, height);
+            texture_ = SDL_CreateTexture(renderer_, SDL_PIXELFORMAT_RGB888, SDL_TEXTUREACCESS_STREAMING,
+                                         width, height);
             SDL_RenderSetLogicalSize(renderer_, width, height);
             if (!full_screen_) SDL_SetWindowSize(window_, width, height);
             width_ = width, height_ = height;
@@ -160,9 +171,12 @@ struct SdlDisplay::Windows {
     void window_event(const SDL_WindowEvent& event, bool& closed) {
         GuestWindow* window = find(event.windowID);
         if (!window) return;
-        if (event.event == SDL_WINDOWEVENT_CLOSE) closed = true;
-        else if (event.event == SDL_WINDOWEVENT_FOCUS_LOST) window->focus_lost();
-        else if (event.event == SDL_WINDOWEVENT_EXPOSED || event.event == SDL_WINDOWEVENT_SIZE_CHANGED) window->exposed();
+        if (event.event == SDL_WINDOWEVENT_CLOSE)
+            closed = true;
+        else if (event.event == SDL_WINDOWEVENT_FOCUS_LOST)
+            window->focus_lost();
+        else if (event.event == SDL_WINDOWEVENT_EXPOSED || event.event == SDL_WINDOWEVENT_SIZE_CHANGED)
+            window->exposed();
     }
 };
 
@@ -178,12 +192,15 @@ Expected<std::unique_ptr<SdlDisplay>> SdlDisplay::create(ProcessControl& control
     SDL_SetHint(SDL_HINT_RENDER_SCALE_QUALITY, "linear");
     SDL_SetHint(SDL_HINT_VIDEO_ALLOW_SCREENSAVER, "1");
     if (SDL_Init(SDL_INIT_VIDEO) != 0)
-        return make_error(ErrorCode::kNotFound, "cannot open a window: {}: use -nographic or -display none", SDL_GetError());
+        return make_error(ErrorCode::kNotFound, "cannot open a window: {}: use -nographic or -display none",
+                          SDL_GetError());
     std::unique_ptr<SdlDisplay> display(new SdlDisplay);
     auto& vms = control.host().vms();
     for (unsigned i = 0; i < vms.size(); ++i) {
         auto window = std::make_unique<GuestWindow>(*vms[i], control.input(i), control.screen(i));
-        if (!window->made()) return make_error(ErrorCode::kNotFound, "cannot open a window: {}: use -nographic or -display none", SDL_GetError());
+        if (!window->made())
+            return make_error(ErrorCode::kNotFound,
+                              "cannot open a window: {}: use -nographic or -display none", SDL_GetError());
         display->windows_->all.push_back(std::move(window));
     }
     return display;
@@ -195,8 +212,12 @@ bool SdlDisplay::poll() {
     while (SDL_PollEvent(&event)) {
         GuestWindow* window = nullptr;
         switch (event.type) {
-            case SDL_QUIT: closed = true; break;
-            case SDL_WINDOWEVENT: windows_->window_event(event.window, closed); break;
+            case SDL_QUIT:
+                closed = true;
+                break;
+            case SDL_WINDOWEVENT:
+                windows_->window_event(event.window, closed);
+                break;
             case SDL_KEYDOWN:
             case SDL_KEYUP:
                 if ((window = windows_->find(event.key.windowID))) window->key(event.key);
@@ -211,7 +232,8 @@ bool SdlDisplay::poll() {
             case SDL_MOUSEWHEEL:
                 if ((window = windows_->find(event.wheel.windowID))) window->wheel(event.wheel);
                 break;
-            default: break;
+            default:
+                break;
         }
     }
     for (auto& window : windows_->all) window->draw();

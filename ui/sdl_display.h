@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
-// The window of each guest: its screen scaled to the window, keyboard and mouse into the guest. A click grabs keyboard and mouse,
-// Ctrl-Alt-G lets go, Ctrl-Alt-F is full screen. Everything here runs on the main thread.
+// The window of each guest: its screen scaled to the window, keyboard and mouse into the guest. A click grabs
+// keyboard and mouse, Ctrl-Alt-G lets go, Ctrl-Alt-F is full screen. Everything here runs on the main thread.
 #pragma once
 
 #include <memory>
@@ -15,14 +15,14 @@ class ProcessControl;
 bool display_available();
 
 class SdlDisplay {
- public:
+   public:
     /// One window for each guest of `control`.
     static Expected<std::unique_ptr<SdlDisplay>> create(ProcessControl& control);
     ~SdlDisplay();
     /// Handles input and draws what changed. True when the user closed a window.
     bool poll();
 
- private:
+   private:
     SdlDisplay();
     struct Windows;
     std::unique_ptr<Windows> windows_;

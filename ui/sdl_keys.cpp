@@ -38,8 +38,9 @@ constexpr Row kRows[] = {
 // clang-format on
 
 /// SDL's letters are in the alphabet's order, the table's in the keyboard's.
-constexpr Key kLetters[] = {Key::kA, Key::kB, Key::kC, Key::kD, Key::kE, Key::kF, Key::kG, Key::kH, Key::kI, Key::kJ, Key::kK, Key::kL, Key::kM,
-                            Key::kN, Key::kO, Key::kP, Key::kQ, Key::kR, Key::kS, Key::kT, Key::kU, Key::kV, Key::kW, Key::kX, Key::kY, Key::kZ};
+constexpr Key kLetters[] = {Key::kA, Key::kB, Key::kC, Key::kD, Key::kE, Key::kF, Key::kG, Key::kH, Key::kI,
+                            Key::kJ, Key::kK, Key::kL, Key::kM, Key::kN, Key::kO, Key::kP, Key::kQ, Key::kR,
+                            Key::kS, Key::kT, Key::kU, Key::kV, Key::kW, Key::kX, Key::kY, Key::kZ};
 
 Key after(Key first, int offset) { return static_cast<Key>(static_cast<int>(first) + offset); }
 
@@ -47,8 +48,10 @@ Key after(Key first, int offset) { return static_cast<Key>(static_cast<int>(firs
 
 std::optional<Key> key_from_sdl(int scancode) {
     if (scancode >= SDL_SCANCODE_A && scancode <= SDL_SCANCODE_Z) return kLetters[scancode - SDL_SCANCODE_A];
-    if (scancode >= SDL_SCANCODE_1 && scancode <= SDL_SCANCODE_9) return after(Key::k1, scancode - SDL_SCANCODE_1);
-    if (scancode >= SDL_SCANCODE_F1 && scancode <= SDL_SCANCODE_F10) return after(Key::kF1, scancode - SDL_SCANCODE_F1);
+    if (scancode >= SDL_SCANCODE_1 && scancode <= SDL_SCANCODE_9)
+        return after(Key::k1, scancode - SDL_SCANCODE_1);
+    if (scancode >= SDL_SCANCODE_F1 && scancode <= SDL_SCANCODE_F10)
+        return after(Key::kF1, scancode - SDL_SCANCODE_F1);
     for (const Row& row : kRows)
         if (row.scancode == scancode) return row.key;
     return std::nullopt;

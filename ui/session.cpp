@@ -72,7 +72,8 @@ Expected<void> Session::build_guests() {
         auto vm = host_->add(machine, backends);
         if (!vm) return tl::unexpected(vm.error());
         inputs_.push_back(std::make_unique<GuestInput>(**vm));
-        for (std::size_t i = first_port; i < ports_.size(); ++i) ports_[i]->connect((*vm)->journal(), fmt::format("serial{}", i - first_port));
+        for (std::size_t i = first_port; i < ports_.size(); ++i)
+            ports_[i]->connect((*vm)->journal(), fmt::format("serial{}", i - first_port));
         (*vm)->set_observer([this, guest](VmEvent event) { vm_event(guest, event); });
     }
     return {};
@@ -89,7 +90,8 @@ Expected<void> Session::build_monitors() {
     if (invocation_.monitor && invocation_.monitor->kind != "null") {
         auto line = monitor_line(*invocation_.monitor);
         if (!line) return wrap_error(line.error(), "-monitor");
-        monitor_ = std::make_unique<MonitorServer>(*this, commands_, std::move(*line), invocation_.monitor->kind == "stdio");
+        monitor_ = std::make_unique<MonitorServer>(*this, commands_, std::move(*line),
+                                                   invocation_.monitor->kind == "stdio");
     }
     if (invocation_.qmp && invocation_.qmp->kind != "null") {
         auto line = monitor_line(*invocation_.qmp);
@@ -146,8 +148,15 @@ int Session::run() {
     if (qmp_) qmp_->open();
     console_.start();
     wait_for_callers();
-    host_->start_all();
-    wait_until_ended();
+    bool wanted;
+    {
+        std::lock_guard lock(mutex_);
+        wanted = stop_requests_ == 0 && !quit_;
+    }
+    if (wanted) {
+        host_->start_all();
+        wait_until_ended();
+    }
     host_->stop_all();
     report();
     return exit_status();
@@ -157,8 +166,10 @@ void Session::press_power_buttons() {
     unsigned running = 0;
     for (std::size_t i = 0; i < inputs_.size(); ++i) {
         VirtualMachine& vm = *host_->vms()[i];
-        if (vm.state() == VmState::kRunning) inputs_[i]->power_button(), ++running;
-        else vm.stop();  // it stands still and cannot answer
+        if (vm.state() == VmState::kRunning)
+            inputs_[i]->power_button(), ++running;
+        else
+            vm.stop();  // it stands still and cannot answer
     }
     if (running) spdlog::info("power button pressed; forced stop in 10 seconds, or now with another signal");
 }
@@ -170,8 +181,12 @@ void Session::wait_until_ended() {
         bool stop_now = false, press = false;
         {
             std::unique_lock lock(mutex_);
-            auto news = [&] { return quit_ || stop_requests_ > (force_at == Clock::time_point::max() ? 0u : 1u) || host_->all_ended(); };
-            auto until = std::min(force_at, Clock::now() + (display_ ? std::chrono::milliseconds(16) : std::chrono::milliseconds(60'000)));
+            auto news = [&] {
+                return quit_ || stop_requests_ > (force_at == Clock::time_point::max() ? 0u : 1u) ||
+                       host_->all_ended();
+            };
+            auto until = std::min(force_at, Clock::now() + (display_ ? std::chrono::milliseconds(16)
+                                                                     : std::chrono::milliseconds(60'000)));
             changed_.wait_until(lock, until, news);
             stop_now = quit_ || stop_requests_ > 1 || Clock::now() >= force_at;
             press = stop_requests_ == 1 && force_at == Clock::time_point::max();

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
-// One run of the program: builds the host, the guests and their outside ends, waits until the last guest ended, and takes
-// everything apart in the right order. main() and nobody else makes one.
+// One run of the program: builds the host, the guests and their outside ends, waits until the last guest
+// ended, and takes everything apart in the right order. main() and nobody else makes one.
 #pragma once
 
 #include <condition_variable>
@@ -26,7 +26,7 @@ class QmpServer;
 class SdlDisplay;
 
 class Session final : public ProcessControl {
- public:
+   public:
     explicit Session(Invocation invocation);
     ~Session() override;
 
@@ -41,7 +41,7 @@ class Session final : public ProcessControl {
     ScreenSource* screen(unsigned guest) override;
     void quit() override;
 
- private:
+   private:
     Expected<void> build_guests();
     Expected<void> build_monitors();
     Expected<std::unique_ptr<CharLine>> monitor_line(const ChardevConfig& config);

@@ -19,7 +19,8 @@ namespace {
 void settle_names(std::vector<MachineConfig>& machines) {
     std::set<std::string> taken;
     for (std::size_t i = 0; i < machines.size(); ++i) {
-        std::string base = machines[i].name.empty() ? fmt::format("vm{}", i + 1) : machines[i].name, name = base;
+        std::string base = machines[i].name.empty() ? fmt::format("vm{}", i + 1) : machines[i].name,
+                    name = base;
         for (unsigned n = 2; !taken.insert(name).second; ++n) name = fmt::format("{}-{}", base, n);
         machines[i].name = name;
     }
@@ -29,11 +30,13 @@ Expected<void> check_files(const Invocation& invocation) {
     for (const MachineConfig& machine : invocation.machines) {
         for (const DriveConfig& drive : machine.drives)
             if (auto ok = check_image(drive); !ok) return ok;
-        for (auto [file, what] : {std::pair{&machine.kernel, "kernel"}, {&machine.initrd, "initrd"}, {&machine.bios, "firmware"}})
+        for (auto [file, what] :
+             {std::pair{&machine.kernel, "kernel"}, {&machine.initrd, "initrd"}, {&machine.bios, "firmware"}})
             if (!file->empty())
                 if (auto ok = check_file(*file, what); !ok) return ok;
         if (machine.kernel.empty() && !(machine.initrd.empty() && machine.append.empty()))
-            return make_error(ErrorCode::kInvalidArgument, "-initrd and -append are for a -kernel, and there is none");
+            return make_error(ErrorCode::kInvalidArgument,
+                              "-initrd and -append are for a -kernel, and there is none");
     }
     return check_drives_together(invocation.machines);
 }
@@ -48,7 +51,8 @@ Expected<bool> settle_serials(Invocation& invocation, bool stdio_by_default) {
             if (!parsed) return wrap_error(parsed.error(), "-serial");
             any_stdio |= parsed->kind == "stdio";
             // "mon:stdio": the monitor behind the escape key, too.
-            if (parsed->id == "mon" && !invocation.monitor) invocation.monitor = ChardevConfig{"", "stdio", "", "", ""};
+            if (parsed->id == "mon" && !invocation.monitor)
+                invocation.monitor = ChardevConfig{"", "stdio", "", "", ""};
         }
     }
     return any_stdio;
@@ -56,11 +60,13 @@ Expected<bool> settle_serials(Invocation& invocation, bool stdio_by_default) {
 
 void settle_display(Invocation& invocation, bool has_display) {
     if (invocation.display != DisplayKind::kDefault) return;
-    bool serial_boot = std::any_of(invocation.machines.begin(), invocation.machines.end(), [](const MachineConfig& machine) {
-        return !machine.kernel.empty() && std::any_of(machine.serials.begin(), machine.serials.end(), [](const CharConfig& serial) {
-            return serial.spec == "stdio" || serial.spec == "mon:stdio";
+    bool serial_boot =
+        std::any_of(invocation.machines.begin(), invocation.machines.end(), [](const MachineConfig& machine) {
+            return !machine.kernel.empty() &&
+                   std::any_of(machine.serials.begin(), machine.serials.end(), [](const CharConfig& serial) {
+                       return serial.spec == "stdio" || serial.spec == "mon:stdio";
+                   });
         });
-    });
     if (invocation.nographic || serial_boot) {
         invocation.display = DisplayKind::kNone;
     } else if (has_display) {
@@ -88,26 +94,34 @@ Expected<void> settle(Invocation& invocation, bool has_display) {
             for (DriveConfig& drive : machine.drives) drive.snapshot = true;
     if (auto ok = check_files(invocation); !ok) return ok;
     if (invocation.display == DisplayKind::kSdl && invocation.nographic)
-        return make_error(ErrorCode::kInvalidArgument, "-nographic and -display sdl contradict each other: drop one");
+        return make_error(ErrorCode::kInvalidArgument,
+                          "-nographic and -display sdl contradict each other: drop one");
     if (invocation.display == DisplayKind::kSdl && !has_display)
-        return make_error(ErrorCode::kNotFound, "-display sdl: there is no display here (DISPLAY and WAYLAND_DISPLAY are not set): use -nographic");
+        return make_error(ErrorCode::kNotFound,
+                          "-display sdl: there is no display here (DISPLAY and WAYLAND_DISPLAY are not set): "
+                          "use -nographic");
     settle_display(invocation, has_display);
     bool headless = invocation.display == DisplayKind::kNone;
-    bool default_stdio = headless && std::all_of(invocation.machines.begin(), invocation.machines.end(),
-                                                 [](const MachineConfig& machine) { return machine.serials.empty(); });
+    bool default_stdio =
+        headless && std::all_of(invocation.machines.begin(), invocation.machines.end(),
+                                [](const MachineConfig& machine) { return machine.serials.empty(); });
     bool monitor_on_stdio = invocation.monitor && invocation.monitor->kind == "stdio";
     bool qmp_on_stdio = invocation.qmp && invocation.qmp->kind == "stdio";
-    auto stdio = settle_serials(invocation, headless && !qmp_on_stdio && (invocation.nographic || !monitor_on_stdio));
+    auto stdio =
+        settle_serials(invocation, headless && !qmp_on_stdio && (invocation.nographic || !monitor_on_stdio));
     if (!stdio) return tl::unexpected(stdio.error());
-    if (!invocation.monitor && *stdio && (invocation.nographic || default_stdio)) invocation.monitor = ChardevConfig{"", "stdio", "", "", ""};
+    if (!invocation.monitor && *stdio && (invocation.nographic || default_stdio))
+        invocation.monitor = ChardevConfig{"", "stdio", "", "", ""};
     monitor_on_stdio = invocation.monitor && invocation.monitor->kind == "stdio";
     if (qmp_on_stdio && (monitor_on_stdio || *stdio))
-        return make_error(ErrorCode::kInvalidArgument, "-qmp stdio needs the terminal for itself: add -monitor none -serial none");
+        return make_error(ErrorCode::kInvalidArgument,
+                          "-qmp stdio needs the terminal for itself: add -monitor none -serial none");
     invocation.escape_key = *stdio && (invocation.nographic || monitor_on_stdio);
     // Somebody is there to look at a machine that stands still.
     bool interactive = invocation.display == DisplayKind::kSdl || (monitor_on_stdio && is_terminal(0));
     for (MachineConfig& machine : invocation.machines)
-        if (machine.triple_fault == TripleFaultAction::kDefault && interactive && !machine.no_reboot) machine.triple_fault = TripleFaultAction::kFreeze;
+        if (machine.triple_fault == TripleFaultAction::kDefault && interactive && !machine.no_reboot)
+            machine.triple_fault = TripleFaultAction::kFreeze;
     settle_pool(invocation);
     return {};
 }

@@ -19,19 +19,23 @@ namespace {
 
 /// One table being read, with what its errors need.
 class Reader {
- public:
+   public:
     Reader(const std::string& path) : path_(path), directory_(std::filesystem::path(path).parent_path()) {}
 
     Expected<void> host(const toml::table& table, HostConfig& config) const;
     Expected<void> machine(const toml::table& table, MachineConfig& config) const;
 
     template <class... Args>
-    tl::unexpected<Error> error(const toml::node& node, fmt::format_string<Args...> format, Args&&... args) const {
-        return make_error(ErrorCode::kInvalidArgument, "{}:{}: {}", path_, node.source().begin.line, fmt::format(format, std::forward<Args>(args)...));
+    tl::unexpected<Error> error(const toml::node& node, fmt::format_string<Args...> format,
+                                Args&&... args) const {
+        return make_error(ErrorCode::kInvalidArgument, "{}:{}: {}", path_, node.source().begin.line,
+                          fmt::format(format, std::forward<Args>(args)...));
     }
-    tl::unexpected<Error> wrong(const toml::node& node, const Error& cause) const { return error(node, "{}", cause.text()); }
+    tl::unexpected<Error> wrong(const toml::node& node, const Error& cause) const {
+        return error(node, "{}", cause.text());
+    }
 
- private:
+   private:
     Expected<std::string> text(const toml::node& node, std::string_view key) const {
         auto value = node.value<std::string>();
         if (!node.is_string()) return error(node, "{}: write a text in quotation marks", key);
@@ -53,9 +57,12 @@ class Reader {
         return spec;
     }
     Expected<u64> size(const toml::node& node, std::string_view key) const {
-        auto value = node.is_integer() ? parse_size(std::to_string(*node.value<i64>()), u64{1} << 20) : Expected<u64>(0);
-        if (node.is_string()) value = parse_size(*node.value<std::string>(), u64{1} << 20);
-        else if (!node.is_integer()) return error(node, "{}: write a size like \"256M\"", key);
+        auto value = node.is_integer() ? parse_size(std::to_string(*node.value<i64>()), u64{1} << 20)
+                                       : Expected<u64>(0);
+        if (node.is_string())
+            value = parse_size(*node.value<std::string>(), u64{1} << 20);
+        else if (!node.is_integer())
+            return error(node, "{}: write a size like \"256M\"", key);
         if (!value) return error(node, "{}: {}", key, value.error().message);
         return value;
     }
@@ -88,10 +95,12 @@ Expected<void> Reader::host(const toml::table& table, HostConfig& config) const 
         } else if (key == "clock") {
             auto clock = text(node, "clock");
             if (!clock) return tl::unexpected(clock.error());
-            if (*clock != "host" && *clock != "icount") return error(node, "clock: '{}': known: host, icount", *clock);
+            if (*clock != "host" && *clock != "icount")
+                return error(node, "clock: '{}': known: host, icount", *clock);
             config.icount = *clock == "icount";
         } else if (key == "seed") {
-            if (!node.is_integer() || *node.value<i64>() < 0) return error(node, "seed: write a whole number");
+            if (!node.is_integer() || *node.value<i64>() < 0)
+                return error(node, "seed: write a whole number");
             config.seed = static_cast<u64>(*node.value<i64>());
         } else {
             return error(node, "unknown key '{}' in [host]; known: pool, clock, seed", key.str());
@@ -109,10 +118,14 @@ Expected<void> Reader::disk_table(const toml::table& table, DriveConfig& drive) 
         } else if (key == "if") {
             auto name = text(node, "if");
             if (!name) return tl::unexpected(name.error());
-            if (*name == "ide") drive.interface = DriveInterface::kIde;
-            else if (*name == "virtio") drive.interface = DriveInterface::kVirtio;
-            else if (*name == "floppy") drive.interface = DriveInterface::kFloppy;
-            else return error(node, "if: '{}': known: ide, virtio, floppy", *name);
+            if (*name == "ide")
+                drive.interface = DriveInterface::kIde;
+            else if (*name == "virtio")
+                drive.interface = DriveInterface::kVirtio;
+            else if (*name == "floppy")
+                drive.interface = DriveInterface::kFloppy;
+            else
+                return error(node, "if: '{}': known: ide, virtio, floppy", *name);
         } else if (key == "readonly" || key == "snapshot") {
             auto value = boolean(node, key.str());
             if (!value) return tl::unexpected(value.error());
@@ -189,14 +202,24 @@ struct TextKey {
     bool is_path;
 };
 constexpr TextKey kTextKeys[] = {
-    {"memory", set_memory, false}, {"vcpus", set_vcpus, false}, {"kernel", set_kernel, true}, {"initrd", set_initrd, true},
-    {"append", set_append, false}, {"bios", set_bios, true},    {"boot", set_boot, false},    {"cpu", set_cpu, false},
-    {"cdrom", set_cdrom, true},    {"floppy", set_fda, true},   {"triple_fault", set_triple_fault, false},
+    {"memory", set_memory, false},
+    {"vcpus", set_vcpus, false},
+    {"kernel", set_kernel, true},
+    {"initrd", set_initrd, true},
+    {"append", set_append, false},
+    {"bios", set_bios, true},
+    {"boot", set_boot, false},
+    {"cpu", set_cpu, false},
+    {"cdrom", set_cdrom, true},
+    {"floppy", set_fda, true},
+    {"triple_fault", set_triple_fault, false},
 };
 constexpr const char* kMachineKeys =
-    "name, memory, vcpus, disks, cdrom, floppy, kernel, initrd, append, bios, boot, cpu, serial, chardevs, net, no_reboot, paused, triple_fault, debug_exit";
+    "name, memory, vcpus, disks, cdrom, floppy, kernel, initrd, append, bios, boot, cpu, serial, chardevs, "
+    "net, no_reboot, paused, triple_fault, debug_exit";
 
-Expected<void> Reader::machine_key(std::string_view key, const toml::node& node, MachineConfig& config) const {
+Expected<void> Reader::machine_key(std::string_view key, const toml::node& node,
+                                   MachineConfig& config) const {
     for (const TextKey& row : kTextKeys) {
         if (row.key != key) continue;
         auto value = row.is_path ? file(node, key) : scalar(node, key);
@@ -229,7 +252,8 @@ Expected<void> Reader::machine_key(std::string_view key, const toml::node& node,
         (key == "paused" ? config.start_paused : config.no_reboot) = *value;
     } else if (key == "debug_exit") {
         if (!node.is_integer()) return error(node, "debug_exit: write a port number like 0xf4");
-        if (auto ok = set_device(config, fmt::format("isa-debug-exit,iobase={}", *node.value<i64>())); !ok) return wrong(node, ok.error());
+        if (auto ok = set_device(config, fmt::format("isa-debug-exit,iobase={}", *node.value<i64>())); !ok)
+            return wrong(node, ok.error());
     } else {
         return error(node, "unknown key '{}' in [[vm]]; known: {}", key, kMachineKeys);
     }
@@ -247,7 +271,8 @@ Expected<void> Reader::machine(const toml::table& table, MachineConfig& config) 
 Expected<void> load_toml_text(std::string_view text, const std::string& path, Invocation& invocation) {
     toml::parse_result result = toml::parse(text, std::string_view(path));
     if (!result)
-        return make_error(ErrorCode::kInvalidArgument, "{}:{}: {}", path, result.error().source().begin.line, result.error().description());
+        return make_error(ErrorCode::kInvalidArgument, "{}:{}: {}", path, result.error().source().begin.line,
+                          result.error().description());
     Reader reader(path);
     for (auto&& [key, node] : result.table()) {
         if (key == "host" && node.is_table()) {
@@ -259,12 +284,15 @@ Expected<void> load_toml_text(std::string_view text, const std::string& path, In
                 invocation.machines.push_back(std::move(machine));
             }
         } else if (key == "vm" || key == "host") {
-            return reader.error(node, "'{}': write {}", key.str(), key == "vm" ? "[[vm]] for each guest" : "[host]");
+            return reader.error(node, "'{}': write {}", key.str(),
+                                key == "vm" ? "[[vm]] for each guest" : "[host]");
         } else {
             return reader.error(node, "unknown key '{}'; known: [host], [[vm]]", key.str());
         }
     }
-    if (invocation.machines.empty()) return make_error(ErrorCode::kInvalidArgument, "{}: no [[vm]] in it: describe at least one guest", path);
+    if (invocation.machines.empty())
+        return make_error(ErrorCode::kInvalidArgument, "{}: no [[vm]] in it: describe at least one guest",
+                          path);
     return {};
 }
 

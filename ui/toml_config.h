@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
-// Machines described in a TOML file: [host] and one [[vm]] for each guest. The keys are listed in ui/README.md. Errors name file
-// and line. Relative paths are relative to the file.
+// Machines described in a TOML file: [host] and one [[vm]] for each guest. The keys are listed in
+// ui/README.md. Errors name file and line. Relative paths are relative to the file.
 #pragma once
 
 #include <string>

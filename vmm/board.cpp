@@ -36,6 +36,7 @@ Board::Board(const MachineConfig& config, GuestMemory& memory, TimerQueue& timer
       isa_bridge(irqs),
       ide(memory, irqs.isa_line(layout::kIrqIdePrimary), irqs.isa_line(layout::kIrqIdeSecondary)),
       power_function(acpi),
+      vga(timers, memory, hooks.run_exclusive, plugs.vga_bios),
       balloon(config.memory_bytes, memory, apics),
       rng(hooks.random, memory, apics) {
     static constexpr unsigned kSerialIrqs[] = {layout::kIrqSerial0, layout::kIrqSerial1, layout::kIrqSerial0, layout::kIrqSerial1};
@@ -81,6 +82,9 @@ void Board::wire(const MachineConfig& config, const BoardPlugs& plugs, GuestMemo
     claim(layout::kFloppyDirection, floppy.direction_port(), "floppy");
     claim(layout::kPciConfigAddress, host_bridge.address_ports(), "pci");
     claim(layout::kPciConfigData, host_bridge.data_ports(), "pci");
+    claim(layout::kVga, vga.ports(), "vga");
+    claim(layout::kVbeDispi, vga.dispi_ports(), "vga");
+    VM_CHECK(mmio.add(Gpa(layout::kVgaWindow.first), layout::kVgaWindow.size, vga.window(), "vga"));
 
     pci.set_pirq_wires([this](unsigned pirq) { return isa_bridge.pirq_line(pirq); });
     auto function = [this](unsigned slot, unsigned number, PciDevice& device) {
@@ -91,6 +95,7 @@ void Board::wire(const MachineConfig& config, const BoardPlugs& plugs, GuestMemo
     function(1, 0, isa_bridge);
     function(1, 1, ide);
     function(1, 3, power_function);
+    function(2, 0, vga);
     if (plugs.network) {
         net = std::make_unique<VirtioNet>(plugs.network, plugs.mac, memory, apics);
         function(3, 0, *net);

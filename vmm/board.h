@@ -27,6 +27,7 @@
 #include "devices/rtc_cmos.h"
 #include "devices/serial16550.h"
 #include "devices/system_control.h"
+#include "devices/vga.h"
 #include "devices/virtio_balloon.h"
 #include "devices/virtio_blk.h"
 #include "devices/virtio_console.h"
@@ -53,6 +54,7 @@ struct BoardPlugs {
     NetBackend* network = nullptr;
     VirtioNet::Mac mac{};
     std::vector<Drive>* drives = nullptr;
+    std::vector<u8> vga_bios;  ///< option ROM of the display adapter
 };
 
 class Board {
@@ -91,6 +93,7 @@ class Board {
     Piix3Isa isa_bridge;
     Piix3Ide ide;
     Piix4Pm power_function;
+    Vga vga;
     VirtioBalloon balloon;
     VirtioRng rng;
     std::unique_ptr<VirtioNet> net;

@@ -12,7 +12,7 @@ namespace shadowbox {
 
 /// One user of the terminal.
 class CharConsole::Line final : public CharLine {
- public:
+   public:
     Line(CharConsole& console, unsigned number, std::string name, bool monitor, unsigned writer)
         : console(console), number(number), name(std::move(name)), monitor(monitor), writer(writer) {}
     ~Line() override { close(); }
@@ -44,12 +44,15 @@ class CharConsole::Line final : public CharLine {
     const unsigned writer;
     std::atomic<bool> held{false};
 
- private:
+   private:
     bool open_ = false;  // guarded by lines_mutex_
 };
 
 CharConsole::CharConsole(PollLoop& loop, Options options)
-    : loop_(loop), options_(options), stdin_(Stream::standard(options.input)), stdout_(Stream::standard(options.output)) {
+    : loop_(loop),
+      options_(options),
+      stdin_(Stream::standard(options.input)),
+      stdout_(Stream::standard(options.output)) {
     writer_ = std::thread([this] { writer_main(); });
 }
 
@@ -136,11 +139,16 @@ void CharConsole::act(EscapeKey::Action action) {
         case EscapeKey::Action::kQuit:
             if (quit_) quit_();
             break;
-        case EscapeKey::Action::kHelp: note(help()); break;
+        case EscapeKey::Action::kHelp:
+            note(help());
+            break;
         case EscapeKey::Action::kMonitor:
-            if (monitor_ == ~0u) note("no monitor here; start with -monitor stdio or -nographic\n");
-            else if (selected_ == monitor_) select(before_monitor_);
-            else before_monitor_ = selected_, select(monitor_);
+            if (monitor_ == ~0u)
+                note("no monitor here; start with -monitor stdio or -nographic\n");
+            else if (selected_ == monitor_)
+                select(before_monitor_);
+            else
+                before_monitor_ = selected_, select(monitor_);
             break;
         case EscapeKey::Action::kNextGuest: {
             unsigned next = selected_;
@@ -151,7 +159,8 @@ void CharConsole::act(EscapeKey::Action action) {
             select(next);
             break;
         }
-        default: break;
+        default:
+            break;
     }
 }
 
@@ -174,12 +183,14 @@ void CharConsole::select(unsigned line) {
 void CharConsole::update_input_watch() {
     std::lock_guard lock(lines_mutex_);
     // A person's escape key must always work; a file or pipe can wait.
-    bool hold = !is_terminal(options_.input) && selected_ < lines_.size() && lines_[selected_] && lines_[selected_]->held;
+    bool hold = !is_terminal(options_.input) && selected_ < lines_.size() && lines_[selected_] &&
+                lines_[selected_]->held;
     if (input_watch_) loop_.change(input_watch_, !hold, false);
 }
 
 std::string CharConsole::help() const {
-    return "Ctrl-A h  this help\nCtrl-A x  quit\nCtrl-A c  monitor, and back\nCtrl-A n  input to the next guest\n"
+    return "Ctrl-A h  this help\nCtrl-A x  quit\nCtrl-A c  monitor, and back\nCtrl-A n  input to the next "
+           "guest\n"
            "Ctrl-A Ctrl-A  sends Ctrl-A\n";
 }
 
@@ -203,8 +214,10 @@ void CharConsole::write(unsigned number, std::span<const u8> bytes) {
     std::unique_lock lock(mutex_);
     changed_.wait(lock, [this] { return queue_.size() < kMostQueued || abandoned_ || reader_gone_; });
     if (queue_.size() >= kMostQueued || reader_gone_) return;
-    if (monitor) prefixer_.write_plain(text, queue_);
-    else prefixer_.write(writer, text, queue_);
+    if (monitor)
+        prefixer_.write_plain(text, queue_);
+    else
+        prefixer_.write(writer, text, queue_);
     flushed_ = false;
     changed_.notify_all();
 }
@@ -216,7 +229,8 @@ bool CharConsole::write_out(std::span<const u8> bytes) {
             std::lock_guard lock(mutex_);
             if (abandoned_) return true;
         }
-        std::span<const u8> piece = bytes.first(std::min<std::size_t>(bytes.size(), 4096));  // what a pipe takes without waiting
+        std::span<const u8> piece =
+            bytes.first(std::min<std::size_t>(bytes.size(), 4096));  // what a pipe takes without waiting
         if (stdout_.write(piece).ended) return true;
         bytes = bytes.subspan(piece.size());
     }
@@ -248,7 +262,8 @@ void CharConsole::writer_main() {
         lock.unlock();
         bool gone = write_out({reinterpret_cast<const u8*>(text.data()), text.size()});
         lock.lock();
-        if (gone && !std::exchange(reader_gone_, true)) spdlog::warn("standard output is closed: serial output is lost");
+        if (gone && !std::exchange(reader_gone_, true))
+            spdlog::warn("standard output is closed: serial output is lost");
         if (reader_gone_) queue_.clear();
     }
 }

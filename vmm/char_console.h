@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: MIT
-// The process's terminal, shared by the guests whose serial lines are on stdio and by the monitor. Output is queued and written
-// by a thread of its own, so that a slow reader of our standard output holds up no device (only a queue of 16 MiB full of it
-// does). Input goes to one of them; the escape key (char_escape.h) switches.
+// The process's terminal, shared by the guests whose serial lines are on stdio and by the monitor. Output is
+// queued and written by a thread of its own, so that a slow reader of our standard output holds up no device
+// (only a queue of 16 MiB full of it does). Input goes to one of them; the escape key (char_escape.h)
+// switches.
 #pragma once
 
 #include <condition_variable>
@@ -21,7 +22,7 @@
 namespace shadowbox {
 
 class CharConsole {
- public:
+   public:
     struct Options {
         bool escape_key = false;  ///< even when stdin is no terminal
         int input = 0, output = 1;
@@ -41,7 +42,7 @@ class CharConsole {
     void abandon();
     bool escape_active() const { return escape_active_; }
 
- private:
+   private:
     class Line;
     static constexpr std::size_t kMostQueued = 16 << 20;
     void write(unsigned line, std::span<const u8> bytes);
@@ -65,12 +66,12 @@ class CharConsole {
     unsigned input_watch_ = 0;
 
     std::mutex lines_mutex_;
-    std::vector<Line*> lines_;        // in the order added; guarded by lines_mutex_
+    std::vector<Line*> lines_;  // in the order added; guarded by lines_mutex_
     unsigned selected_ = 0, monitor_ = ~0u, before_monitor_ = 0;
 
     std::mutex mutex_;
     std::condition_variable changed_;
-    LinePrefixer prefixer_;           // guarded by mutex_, as all below
+    LinePrefixer prefixer_;  // guarded by mutex_, as all below
     std::string queue_;
     bool finishing_ = false, abandoned_ = false, flushed_ = true, reader_gone_ = false;
     std::thread writer_;

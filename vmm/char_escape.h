@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: MIT
-// The escape key of the terminal, Ctrl-A as in QEMU: what the next key means. Pure state machine; CharConsole acts on it.
+// The escape key of the terminal, Ctrl-A as in QEMU: what the next key means. Pure state machine; CharConsole
+// acts on it.
 #pragma once
 
 #include "core/integers.h"
@@ -7,7 +8,7 @@
 namespace shadowbox {
 
 class EscapeKey {
- public:
+   public:
     enum class Action : u8 { kPass, kNothing, kQuit, kMonitor, kNextGuest, kHelp };
     static constexpr u8 kKey = 0x01;
 
@@ -19,16 +20,27 @@ class EscapeKey {
         }
         armed_ = false;
         switch (byte) {
-            case kKey: return Action::kPass;
-            case 'x': case 'X': return Action::kQuit;
-            case 'c': case 'C': return Action::kMonitor;
-            case 'n': case 'N': return Action::kNextGuest;
-            case 'h': case 'H': case '?': return Action::kHelp;
-            default: return Action::kNothing;
+            case kKey:
+                return Action::kPass;
+            case 'x':
+            case 'X':
+                return Action::kQuit;
+            case 'c':
+            case 'C':
+                return Action::kMonitor;
+            case 'n':
+            case 'N':
+                return Action::kNextGuest;
+            case 'h':
+            case 'H':
+            case '?':
+                return Action::kHelp;
+            default:
+                return Action::kNothing;
         }
     }
 
- private:
+   private:
     bool armed_ = false;
 };
 

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
-// The outside end of a serial line or a monitor: the terminal, a file, a socket. CharPort (serial lines) and ui/'s monitors sit
-// on top. send() may be called on any thread; input is told on the poll thread.
+// The outside end of a serial line or a monitor: the terminal, a file, a socket. CharPort (serial lines) and
+// ui/'s monitors sit on top. send() may be called on any thread; input is told on the poll thread.
 #pragma once
 
 #include <functional>
@@ -13,7 +13,7 @@
 namespace shadowbox {
 
 class CharLine {
- public:
+   public:
     using Input = std::function<void(std::span<const u8>)>;
     virtual ~CharLine() = default;
     /// Never waits for the other end to read, except that the process's own standard output is waited for.
@@ -33,7 +33,7 @@ class CharLine {
     /// Ends the present connection; a server then waits for the next.
     virtual void hang_up() {}
 
- protected:
+   protected:
     void tell_input(std::span<const u8> bytes) {
         if (input_) input_(bytes);
     }
@@ -41,7 +41,7 @@ class CharLine {
         if (connected_) connected_();
     }
 
- private:
+   private:
     Input input_;
     std::function<void()> connected_;
 };

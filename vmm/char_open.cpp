@@ -9,22 +9,25 @@ namespace {
 
 /// Output only.
 class FileLine final : public CharLine {
- public:
+   public:
     explicit FileLine(Stream file) : file_(std::move(file)) {}
     void send(std::span<const u8> bytes) override { file_.write(bytes); }
 
- private:
+   private:
     Stream file_;
 };
 
 Expected<Stream> open_socket(const ChardevConfig& config) {
-    if (!config.path.empty()) return config.server ? Stream::listen_unix(config.path) : Stream::connect_unix(config.path);
-    return config.server ? Stream::listen_tcp(config.host, config.port) : Stream::connect_tcp(config.host, config.port);
+    if (!config.path.empty())
+        return config.server ? Stream::listen_unix(config.path) : Stream::connect_unix(config.path);
+    return config.server ? Stream::listen_tcp(config.host, config.port)
+                         : Stream::connect_tcp(config.host, config.port);
 }
 
 }  // namespace
 
-Expected<OpenedChar> open_char(const ChardevConfig& config, PollLoop& loop, CharConsole& console, const std::string& guest) {
+Expected<OpenedChar> open_char(const ChardevConfig& config, PollLoop& loop, CharConsole& console,
+                               const std::string& guest) {
     OpenedChar opened;
     if (config.kind == "stdio") {
         opened.line = console.add_guest(guest);

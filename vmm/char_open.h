@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: MIT
-// Builds the outside end that a ChardevConfig describes. Called by ui/session before the guests are built; errors are the user's.
+// Builds the outside end that a ChardevConfig describes. Called by ui/session before the guests are built;
+// errors are the user's.
 #pragma once
 
 #include <memory>
@@ -16,7 +17,9 @@ struct OpenedChar {
     Stream log;
 };
 
-/// `kind`: stdio, null, file (path), socket (path, or host and port). `guest` names the line in messages and prefixes.
-Expected<OpenedChar> open_char(const ChardevConfig& config, PollLoop& loop, CharConsole& console, const std::string& guest);
+/// `kind`: stdio, null, file (path), socket (path, or host and port). `guest` names the line in messages and
+/// prefixes.
+Expected<OpenedChar> open_char(const ChardevConfig& config, PollLoop& loop, CharConsole& console,
+                               const std::string& guest);
 
 }  // namespace shadowbox

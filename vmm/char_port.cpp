@@ -7,7 +7,8 @@
 
 namespace shadowbox {
 
-CharPort::CharPort(std::unique_ptr<CharLine> line, Stream log) : line_(std::move(line)), log_(std::move(log)) {}
+CharPort::CharPort(std::unique_ptr<CharLine> line, Stream log)
+    : line_(std::move(line)), log_(std::move(log)) {}
 
 CharPort::~CharPort() { disconnect(); }
 
@@ -33,12 +34,14 @@ void CharPort::write(std::span<const u8> bytes) {
 }
 
 void CharPort::input(std::span<const u8> bytes) {
-    if (undelivered_.fetch_add(bytes.size()) + bytes.size() > kHoldAbove && !held_.exchange(true)) line_->hold_input(true);
+    if (undelivered_.fetch_add(bytes.size()) + bytes.size() > kHoldAbove && !held_.exchange(true))
+        line_->hold_input(true);
     journal_->post(source_, {bytes.begin(), bytes.end()});
 }
 
 void CharPort::receiver_ready() {
-    // Not now: the caller is inside a port access. An empty entry comes back as deliver() at a known guest time.
+    // Not now: the caller is inside a port access. An empty entry comes back as deliver() at a known guest
+    // time.
     if (!waiting_.empty() && journal_) journal_->post(source_, {});
 }
 
@@ -49,7 +52,8 @@ void CharPort::deliver() {
         std::vector<u8> bytes(waiting_.begin(), waiting_.begin() + static_cast<long>(room));
         waiting_.erase(waiting_.begin(), waiting_.begin() + static_cast<long>(room));
         receiver_->receive(bytes);
-        if (undelivered_.fetch_sub(room) - room < kResumeBelow && held_.exchange(false)) line_->hold_input(false);
+        if (undelivered_.fetch_sub(room) - room < kResumeBelow && held_.exchange(false))
+            line_->hold_input(false);
     }
 }
 

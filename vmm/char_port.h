@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
-// One serial port's back end: output goes to a CharLine and to a log file, input comes from the line through the VM's journal and
-// waits here until the device has room. Lives longer than the VM.
+// One serial port's back end: output goes to a CharLine and to a log file, input comes from the line through
+// the VM's journal and waits here until the device has room. Lives longer than the VM.
 #pragma once
 
 #include <atomic>
@@ -16,7 +16,7 @@ namespace shadowbox {
 class Journal;
 
 class CharPort final : public CharBackend {
- public:
+   public:
     /// `line` nullptr: nothing plugged in at the far end. `log` receives a copy of the output.
     explicit CharPort(std::unique_ptr<CharLine> line, Stream log = {});
     ~CharPort() override;
@@ -31,7 +31,7 @@ class CharPort final : public CharBackend {
     void write(std::span<const u8> bytes) override;
     void receiver_ready() override;
 
- private:
+   private:
     /// Input beyond this waits at its sender.
     static constexpr std::size_t kHoldAbove = 64 << 10, kResumeBelow = 16 << 10;
     void input(std::span<const u8> bytes);
@@ -41,7 +41,7 @@ class CharPort final : public CharBackend {
     Stream log_;
     Journal* journal_ = nullptr;
     unsigned source_ = 0;
-    std::deque<u8> waiting_;                 // guarded by the device lock
+    std::deque<u8> waiting_;  // guarded by the device lock
     std::atomic<std::size_t> undelivered_{0};
     std::atomic<bool> held_{false};
 };

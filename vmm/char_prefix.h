@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
-// Several guests on one standard output: whole lines, each with "[name] " in front. A line that is not finished (a prompt) is
-// held back until flush_partial(), so that two guests that print at once do not cut each other's lines to pieces. Pure text
-// work: knows neither threads nor descriptors.
+// Several guests on one standard output: whole lines, each with "[name] " in front. A line that is not
+// finished (a prompt) is held back until flush_partial(), so that two guests that print at once do not cut
+// each other's lines to pieces. Pure text work: knows neither threads nor descriptors.
 #pragma once
 
 #include <string>
@@ -11,7 +11,7 @@
 namespace shadowbox {
 
 class LinePrefixer {
- public:
+   public:
     /// Returns the writer's number. With one writer nothing is prefixed or held back.
     unsigned add(std::string name);
     /// Appends what can be shown now to `out`.
@@ -23,7 +23,7 @@ class LinePrefixer {
     bool holds_partial() const;
     unsigned writers() const { return static_cast<unsigned>(writers_.size()); }
 
- private:
+   private:
     static constexpr unsigned kNobody = ~0u;
     /// A line longer than this is shown in pieces.
     static constexpr std::size_t kLongest = 4096;

@@ -9,9 +9,12 @@
 
 namespace shadowbox {
 
-SocketLine::SocketLine(PollLoop& loop, Stream stream, bool server, bool wait) : loop_(loop), wait_(server && wait) {
-    if (server) listener_ = std::move(stream);
-    else peer_ = std::move(stream);
+SocketLine::SocketLine(PollLoop& loop, Stream stream, bool server, bool wait)
+    : loop_(loop), wait_(server && wait) {
+    if (server)
+        listener_ = std::move(stream);
+    else
+        peer_ = std::move(stream);
 }
 
 SocketLine::~SocketLine() { close(); }
@@ -23,7 +26,8 @@ void SocketLine::open() {
         open_ = true;
     }
     if (listener_) {
-        listener_watch_ = loop_.watch(listener_.descriptor(), true, false, [this](bool, bool) { caller_waits(); });
+        listener_watch_ =
+            loop_.watch(listener_.descriptor(), true, false, [this](bool, bool) { caller_waits(); });
     } else {
         attach(std::move(peer_));
     }
@@ -47,10 +51,8 @@ void SocketLine::close() {
 void SocketLine::caller_waits() {
     std::optional<Stream> caller = listener_.accept();
     if (!caller) return;
-    {
-        std::lock_guard lock(mutex_);
-        if (peer_) return;  // one at a time: the second caller sees its connection end
-    }
+    // One at a time: the next caller waits until this one has left.
+    loop_.change(listener_watch_, false, false);
     attach(std::move(*caller));
 }
 
@@ -61,7 +63,8 @@ void SocketLine::attach(Stream stream) {
         peer_ = std::move(stream);
         queue_.clear();
         hang_up_ = false;
-        peer_watch_ = loop_.watch(peer_.descriptor(), !held_, false, [this](bool readable, bool writable) { ready(readable, writable); });
+        peer_watch_ = loop_.watch(peer_.descriptor(), !held_, false,
+                                  [this](bool readable, bool writable) { ready(readable, writable); });
         connected_.notify_all();
     }
     tell_connected();
@@ -72,6 +75,7 @@ void SocketLine::detach() {
     if (peer_watch_) loop_.unwatch(std::exchange(peer_watch_, 0));
     peer_.close();
     queue_.clear();
+    if (listener_watch_) loop_.change(listener_watch_, true, false);
 }
 
 void SocketLine::ready(bool readable, bool writable) {
@@ -81,8 +85,10 @@ void SocketLine::ready(bool readable, bool writable) {
         std::lock_guard lock(mutex_);
         if (!peer_) return;
         if (writable) flush_locked();
-        if (hang_up_ && queue_.empty()) result.ended = true;
-        else if (readable) result = peer_.read(bytes);
+        if (hang_up_ && queue_.empty())
+            result.ended = true;
+        else if (readable)
+            result = peer_.read(bytes);
     }
     if (result.bytes) tell_input(std::span(bytes).first(result.bytes));
     if (result.ended) detach();
@@ -90,7 +96,8 @@ void SocketLine::ready(bool readable, bool writable) {
 
 void SocketLine::flush_locked() {
     while (!queue_.empty()) {
-        std::vector<u8> piece(queue_.begin(), queue_.begin() + static_cast<long>(std::min<std::size_t>(queue_.size(), 65536)));
+        std::vector<u8> piece(
+            queue_.begin(), queue_.begin() + static_cast<long>(std::min<std::size_t>(queue_.size(), 65536)));
         StreamResult result = peer_.write(piece);
         queue_.erase(queue_.begin(), queue_.begin() + static_cast<long>(result.bytes));
         if (result.ended) queue_.clear();  // the read side sees the end and detaches
@@ -107,7 +114,8 @@ void SocketLine::send(std::span<const u8> bytes) {
     std::lock_guard lock(mutex_);
     if (!peer_) return;
     if (queue_.size() + bytes.size() > kMostQueued) {
-        if (!std::exchange(dropped_, true)) spdlog::warn("a socket's reader does not keep up: serial output is being dropped");
+        if (!std::exchange(dropped_, true))
+            spdlog::warn("a socket's reader does not keep up: serial output is being dropped");
         return;
     }
     queue_.insert(queue_.end(), bytes.begin(), bytes.end());

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
-// A CharLine on a TCP or Unix socket, as client or as server of one caller at a time. Without a caller output is lost, as on an
-// unplugged cable. Also carries monitors and QMP.
+// A CharLine on a TCP or Unix socket, as client or as server of one caller at a time. Without a caller output
+// is lost, as on an unplugged cable. Also carries monitors and QMP.
 #pragma once
 
 #include <condition_variable>
@@ -14,7 +14,7 @@
 namespace shadowbox {
 
 class SocketLine final : public CharLine {
- public:
+   public:
     /// `stream` listens (`server`) or is connected.
     SocketLine(PollLoop& loop, Stream stream, bool server, bool wait);
     ~SocketLine() override;
@@ -27,12 +27,12 @@ class SocketLine final : public CharLine {
     void hang_up() override;
     u16 local_port() const { return listener_.local_port(); }
 
- private:
+   private:
     static constexpr std::size_t kMostQueued = 4 << 20;
     void caller_waits();
     void ready(bool readable, bool writable);
     void attach(Stream stream);
-    void detach();         // poll thread or after unwatch; mutex_ not held
+    void detach();  // poll thread or after unwatch; mutex_ not held
     void flush_locked();
     void update_watch_locked();
 
@@ -42,7 +42,7 @@ class SocketLine final : public CharLine {
     unsigned listener_watch_ = 0;
     std::mutex mutex_;
     std::condition_variable connected_;
-    Stream peer_;                // guarded by mutex_, as all below
+    Stream peer_;  // guarded by mutex_, as all below
     unsigned peer_watch_ = 0;
     std::deque<u8> queue_;
     bool held_ = false, dropped_ = false, open_ = false, hang_up_ = false;

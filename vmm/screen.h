@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: MIT
-// A guest's screen as front ends see it (screendump, the SDL window). The VM's display adapter stands behind it.
+// A guest's screen as front ends see it (screendump, the SDL window). The VM's display adapter stands behind
+// it.
 #pragma once
 
 #include <string>
@@ -16,7 +17,7 @@ struct ScreenImage {
 };
 
 class ScreenSource {
- public:
+   public:
     virtual ~ScreenSource() = default;
     /// Any thread. False if the picture is the one that `image` already holds.
     virtual bool render(ScreenImage& image) = 0;

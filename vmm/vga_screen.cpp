@@ -11,7 +11,8 @@ bool VgaScreen::render(ScreenImage& image) {
         std::lock_guard lock(device_lock_);
         vga_.render(frame);
     }
-    if (frame.width == image.width && frame.height == image.height && frame.pixels == image.pixels) return false;
+    if (frame.width == image.width && frame.height == image.height && frame.pixels == image.pixels)
+        return false;
     image = {frame.width, frame.height, std::move(frame.pixels)};
     return true;
 }

@@ -10,12 +10,12 @@
 namespace shadowbox {
 
 class VgaScreen final : public ScreenSource {
- public:
+   public:
     VgaScreen(const Vga& vga, std::mutex& device_lock) : vga_(vga), device_lock_(device_lock) {}
     bool render(ScreenImage& image) override;
     std::vector<std::string> text_screen() override;
 
- private:
+   private:
     const Vga& vga_;
     std::mutex& device_lock_;
 };

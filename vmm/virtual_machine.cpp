@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 #include "vmm/virtual_machine.h"
 
+#include "core/host/file.h"
 #include "core/log.h"
 #include "cpu/block.h"
 #include "cpu/cpu_model.h"
@@ -11,8 +12,13 @@
 #include "vmm/firmware.h"
 #include "vmm/host.h"
 #include "vmm/slirp_net.h"
+#include "vmm/vga_screen.h"
 
 namespace shadowbox {
+
+namespace {
+constexpr const char* kVgaBios = "/usr/share/seabios/vgabios-stdvga.bin";
+}
 
 const char* vm_state_name(VmState state) {
     switch (state) {
@@ -81,7 +87,11 @@ Expected<void> VirtualMachine::build(std::vector<CharBackend*> serials) {
         network_ = std::move(*network);
         plugs.network = network_.get();
     }
+    if (auto vga_bios = File::read_all(kVgaBios, 1u << 20)) plugs.vga_bios = std::move(*vga_bios);
+    else if (config_.kernel.empty()) spdlog::warn("[{}] no picture from firmware: {} (Debian's package seabios has it)", config_.name, vga_bios.error().text());
     board_ = std::make_unique<Board>(config_, *memory_, *timers_, apics_, std::move(hooks), plugs);
+    vga_screen_ = std::make_unique<VgaScreen>(board_->vga, device_lock_);
+    set_screen(vga_screen_.get());
 
     for (unsigned i = 0; i < config_.vcpus; ++i) {
         vcpus_.push_back(std::make_unique<Vcpu>(i, *memory_, *this, apics_, board_->ioapic, cpu_model_v2()));

@@ -137,6 +137,7 @@ class VirtualMachine final : public MachineBus {
     std::string stop_reason_;
     std::function<void(VmEvent)> observer_;
     ScreenSource* screen_ = nullptr;
+    std::unique_ptr<ScreenSource> vga_screen_;
     std::vector<std::thread> threads_;
     WakeEvent device_wake_;
     GuestNs icount_time_ = 0;                           // the runner's

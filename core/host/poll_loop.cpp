@@ -115,7 +115,8 @@ void PollLoop::main() {
         if (poll(descriptors.data(), descriptors.size(), -1) <= 0) continue;
         if (descriptors[0].revents) {
             char drained[64];
-            while (::read(wake_pipe_[0], drained, sizeof drained) > 0) {}
+            while (::read(wake_pipe_[0], drained, sizeof drained) > 0) {
+            }
         }
         run_posted();
         for (std::size_t i = 1; i < descriptors.size(); ++i) {

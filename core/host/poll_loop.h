@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
-// One thread that waits for all of the process's descriptors (sockets, standard input) and runs a callback when one is ready.
-// Callbacks run on that thread, one at a time, and must not block for long. Used by the serial lines and the control sockets.
+// One thread that waits for all of the process's descriptors (sockets, standard input) and runs a callback
+// when one is ready. Callbacks run on that thread, one at a time, and must not block for long. Used by the
+// serial lines and the control sockets.
 #pragma once
 
 #include <condition_variable>
@@ -16,7 +17,7 @@
 namespace shadowbox {
 
 class PollLoop {
- public:
+   public:
     /// `readable` is also set when the other end is gone: the read then says so.
     using Ready = std::function<void(bool readable, bool writable)>;
 
@@ -33,7 +34,7 @@ class PollLoop {
     /// Runs `work` on the thread soon.
     void post(std::function<void()> work);
 
- private:
+   private:
     struct Watch {
         int descriptor;
         bool read, write;
@@ -47,10 +48,10 @@ class PollLoop {
     int wake_pipe_[2] = {-1, -1};
     std::mutex mutex_;
     std::condition_variable idle_;
-    std::map<unsigned, Watch> watches_;         // guarded by mutex_, as all below
+    std::map<unsigned, Watch> watches_;  // guarded by mutex_, as all below
     std::vector<std::function<void()>> posted_;
     unsigned next_handle_ = 1;
-    unsigned running_ = 0;                      // handle whose callback runs now
+    unsigned running_ = 0;  // handle whose callback runs now
     bool stopping_ = false;
     std::thread thread_;
 };

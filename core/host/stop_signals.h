@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
-// SIGTERM, SIGINT and SIGHUP as calls on the poll thread. A third signal ends the process on the spot, for when even stopping
-// hangs. Used by ui/session only.
+// SIGTERM, SIGINT and SIGHUP as calls on the poll thread. A third signal ends the process on the spot, for
+// when even stopping hangs. Used by ui/session only.
 #pragma once
 
 #include <functional>
@@ -10,14 +10,14 @@ namespace shadowbox {
 class PollLoop;
 
 class StopSignals {
- public:
+   public:
     /// `received` runs once for each signal.
     StopSignals(PollLoop& loop, std::function<void()> received);
     ~StopSignals();
     StopSignals(const StopSignals&) = delete;
     StopSignals& operator=(const StopSignals&) = delete;
 
- private:
+   private:
     PollLoop& loop_;
     unsigned watch_ = 0;
 };

@@ -31,8 +31,10 @@ Expected<AddressList> look_up(const std::string& host, u16 port, bool passive) {
     hints.ai_socktype = SOCK_STREAM;
     hints.ai_flags = (passive ? AI_PASSIVE : 0) | AI_NUMERICSERV;
     addrinfo* found = nullptr;
-    int error = getaddrinfo(host.empty() ? nullptr : host.c_str(), std::to_string(port).c_str(), &hints, &found);
-    if (error) return make_error(ErrorCode::kNotFound, "cannot find host '{}': {}", host, gai_strerror(error));
+    int error =
+        getaddrinfo(host.empty() ? nullptr : host.c_str(), std::to_string(port).c_str(), &hints, &found);
+    if (error)
+        return make_error(ErrorCode::kNotFound, "cannot find host '{}': {}", host, gai_strerror(error));
     return AddressList(found, &freeaddrinfo);
 }
 
@@ -41,7 +43,8 @@ Expected<sockaddr_un> unix_address(const std::string& path) {
     address.sun_family = AF_UNIX;
     if (path.empty()) return make_error(ErrorCode::kInvalidArgument, "a Unix socket needs a path");
     if (path.size() >= sizeof address.sun_path)
-        return make_error(ErrorCode::kInvalidArgument, "the socket path '{}' is longer than the {} characters the system allows", path,
+        return make_error(ErrorCode::kInvalidArgument,
+                          "the socket path '{}' is longer than the {} characters the system allows", path,
                           sizeof address.sun_path - 1);
     std::memcpy(address.sun_path, path.c_str(), path.size() + 1);
     return address;
@@ -50,7 +53,9 @@ Expected<sockaddr_un> unix_address(const std::string& path) {
 }  // namespace
 
 Stream::Stream(Stream&& other) noexcept
-    : descriptor_(std::exchange(other.descriptor_, -1)), socket_(other.socket_), owned_(other.owned_),
+    : descriptor_(std::exchange(other.descriptor_, -1)),
+      socket_(other.socket_),
+      owned_(other.owned_),
       unlink_path_(std::exchange(other.unlink_path_, {})) {}
 
 Stream& Stream::operator=(Stream&& other) noexcept {
@@ -105,16 +110,20 @@ Expected<Stream> Stream::listen_tcp(const std::string& host, u16 port) {
     if (!addresses) return tl::unexpected(addresses.error());
     int error = 0;
     for (addrinfo* at = addresses->get(); at; at = at->ai_next) {
-        Stream stream(socket(at->ai_family, at->ai_socktype | SOCK_CLOEXEC | SOCK_NONBLOCK, at->ai_protocol), true);
+        Stream stream(socket(at->ai_family, at->ai_socktype | SOCK_CLOEXEC | SOCK_NONBLOCK, at->ai_protocol),
+                      true);
         if (!stream) continue;
         int yes = 1;
         setsockopt(stream.descriptor_, SOL_SOCKET, SO_REUSEADDR, &yes, sizeof yes);
-        if (bind(stream.descriptor_, at->ai_addr, at->ai_addrlen) == 0 && ::listen(stream.descriptor_, 4) == 0) return stream;
+        if (bind(stream.descriptor_, at->ai_addr, at->ai_addrlen) == 0 &&
+            ::listen(stream.descriptor_, 4) == 0)
+            return stream;
         error = errno;
         if (error == EADDRINUSE) break;  // the other address family would only hide it
     }
     if (error == EADDRINUSE)
-        return make_error(ErrorCode::kDenied, "port {} is in use by another program: choose another port", port);
+        return make_error(ErrorCode::kDenied, "port {} is in use by another program: choose another port",
+                          port);
     return make_error(ErrorCode::kDenied, "cannot listen on {}:{}: {}", host, port, errno_text(error));
 }
 
@@ -125,7 +134,9 @@ Expected<Stream> Stream::listen_unix(const std::string& path) {
     if (lstat(path.c_str(), &present) == 0) {
         if (!S_ISSOCK(present.st_mode))
             return make_error(ErrorCode::kDenied, "'{}' exists and is no socket: choose another path", path);
-        if (connect_unix(path)) return make_error(ErrorCode::kDenied, "socket '{}' is in use by another program: choose another path", path);
+        if (connect_unix(path))
+            return make_error(ErrorCode::kDenied,
+                              "socket '{}' is in use by another program: choose another path", path);
         unlink(path.c_str());
     }
     Stream stream(socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0), true);

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
-// A byte stream of the host: a socket (TCP or Unix, connected or listening), a standard stream, or a file that is only written
-// from front to back. Sockets never block; standard streams and files do.
+// A byte stream of the host: a socket (TCP or Unix, connected or listening), a standard stream, or a file
+// that is only written from front to back. Sockets never block; standard streams and files do.
 #pragma once
 
 #include <optional>
@@ -18,7 +18,7 @@ struct StreamResult {
 };
 
 class Stream {
- public:
+   public:
     Stream() = default;
     Stream(Stream&& other) noexcept;
     Stream& operator=(Stream&& other) noexcept;
@@ -49,7 +49,7 @@ class Stream {
     /// The TCP port a listening socket got (tests listen on port 0).
     u16 local_port() const;
 
- private:
+   private:
     explicit Stream(int descriptor, bool socket) : descriptor_(descriptor), socket_(socket) {}
     int descriptor_ = -1;
     bool socket_ = false, owned_ = true;

@@ -78,13 +78,9 @@ Handler select_pop(Insn& insn, bool) {
 }
 
 SB_OP(op_pusha) {
-    u64 old = cpu.gpr[kRsp], gva;
+    u64 old = cpu.gpr[kRsp];
     unsigned size = 1u << insn.osize;
-    // All eight words are checked before the first is stored.
-    u64 lowest = stack_offset(cpu, old - 8 * size);
-    if (lowest < stack_offset(cpu, old)) {
-        if (!segment_address(cpu, kSs, lowest, 8 * size, MemoryAccess::kWrite, gva) || !probe_write(cpu, gva, 8 * size)) return false;
-    }
+    // A fault in the middle leaves what was pushed below the stack pointer; CR2 is the word that failed.
     for (unsigned n = 0; n < 8; ++n) {
         if (!push_segmented(cpu, n == kRsp ? old : cpu.gpr[n], size)) { cpu.gpr[kRsp] = old; return false; }
     }

@@ -44,7 +44,7 @@ SB_END(op_sysret) {
     return true;
 }
 SB_END(op_sysenter) {
-    if (!(cpu.msr.sysenter_cs & 0xFFFC)) return cpu.raise_gp0();
+    if (cpu.real_mode() || !(cpu.msr.sysenter_cs & 0xFFFC)) return cpu.raise_gp0();
     u16 cs = static_cast<u16>(cpu.msr.sysenter_cs & 0xFFFC);
     cpu.other_flags &= ~(rflags::kVM | rflags::kIF | rflags::kRF);
     bool wide = cpu.long_mode();
@@ -54,7 +54,7 @@ SB_END(op_sysenter) {
     return true;
 }
 SB_END(op_sysexit) {
-    if (!(cpu.msr.sysenter_cs & 0xFFFC) || cpu.cpl != 0) return cpu.raise_gp0();
+    if (cpu.real_mode() || !(cpu.msr.sysenter_cs & 0xFFFC) || cpu.cpl != 0) return cpu.raise_gp0();
     bool to64 = insn.osize == 3;
     u64 rip = cpu.gpr[kRdx], rsp = cpu.gpr[kRcx];
     if (to64 && (!is_canonical(rip, cpu.cr4) || !is_canonical(rsp, cpu.cr4))) return cpu.raise_gp0();

@@ -90,6 +90,7 @@ SB_END(op_mov_to_dr) {
     if (number == 6) value = (value & 0xE00F) | 0xFFFF0FF0;
     if (number == 7) value = (value & ~u64{0xD800}) | 0x400;
     cpu.dr[number] = value;
+    cpu.other_flags &= ~rflags::kRF;
     breakpoints_changed(cpu);
     cpu.update_mode();
     return true;

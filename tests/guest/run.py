@@ -4,12 +4,13 @@
 
 usage: run.py [NAME ...]     no name: all of them; exit status 1 if any failed; ends with 'N passed, N failed'
 """
+import os
 import pathlib
 import subprocess
 import sys
 import tempfile
 
-from guests import IMAGES, Run, checksums, kernel
+from guests import BUILD, IMAGES, Run, checksums, kernel
 
 BENCH = IMAGES / "guestbench"
 QUICK = "fib qsort crc nbody x87 simdint strings pipe fork pagefault"
@@ -100,6 +101,17 @@ def test_disk_boots_from_ide():
 
 def test_disk_boots_from_virtio():
     disk("-drive", f"file={IMAGES}/debian.img,if=virtio,format=raw,snapshot=on")
+
+
+def test_remapping_at_random_changes_nothing():
+    """pages move, merge, share and split all the time under two vCPUs; the checksums stay right"""
+    seed = int.from_bytes(os.urandom(4), "little")
+    workloads = "fib qsort sha fork pipe pagefault memcpy"
+    command = [BUILD / "tests/remap_boot", str(seed), "2", kernel(), BENCH / "initramfs.gz", f'console=ttyS0 quiet bench="{workloads}"']
+    run = subprocess.run(command, capture_output=True, text=True, timeout=400, stdin=subprocess.DEVNULL)
+    native = checksums(subprocess.run([BENCH / "guestbench", *workloads.split()], capture_output=True, text=True).stdout)
+    print("     " + run.stderr.strip().splitlines()[-1])
+    expect(run.returncode == 0 and checksums(run.stdout) == native, f"seed {seed}: status {run.returncode}, {run.stdout[-1500:]}{run.stderr[-1500:]}")
 
 
 def main():

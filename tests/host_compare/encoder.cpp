@@ -111,7 +111,7 @@ void Generator::encode(const OpcodeRow& row, Encoded& e) {
         if (row.prefix == OpPrefix::PF3) prefixes[count++] = 0xF3;
         if (row.prefix == OpPrefix::PF2) prefixes[count++] = 0xF2;
         if (random_.chance(row.attributes & aLock ? 25 : 1)) prefixes[count++] = 0xF0;
-        if (is_string(row) ? random_.chance(60) : any && row.map == OpMap::M0 && row.opcode != 0x90 && random_.chance(2)) prefixes[count++] = random_.chance(50) ? 0xF2 : 0xF3;
+        if (is_string(row) ? random_.chance(60) : any && row.map == OpMap::M0 && row.opcode != 0x90 && row.opcode != 0xE0 && row.opcode != 0xE1 && random_.chance(2)) prefixes[count++] = random_.chance(50) ? 0xF2 : 0xF3;
     }
     if (address67) prefixes[count++] = 0x67;
     if (random_.chance(8)) {

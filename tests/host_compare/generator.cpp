@@ -242,7 +242,7 @@ bool Generator::append(TestCase& c, const OpcodeRow& row, u16 number) {
     if (is_near_branch(row) && !mode32_ && insn.osize == 1) return false;
     if (is_near_branch(row) && !mode32_) for (unsigned i = 0; i + 1 < e.size && e.bytes[i] != row.opcode; ++i) if (e.bytes[i] == 0x66) return false;
 
-    if (c.insns == 0 || random_.chance(80)) settle(c, row, insn, e);
+    if (c.insns == 0 || is_near_branch(row) || random_.chance(80)) settle(c, row, insn, e);
     FlagEffects effects = flag_effects(row, insn, c.insns == 0 ? static_cast<int>(c.start.gpr[kRcx] & 0xFF) : -1);
     if (effects.undefined_result || (effects.reads & tainted_)) return false;
     c.row[c.insns] = number;

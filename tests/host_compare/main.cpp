@@ -2,6 +2,7 @@
 // host_compare: random instruction sequences on the host CPU and in the interpreter, compared bit for bit.
 //   host_compare [--cases N] [--seed N] [--first N] [--mode 64|32|both] [--name MNEMONIC] [--max-failures N] [--no-tables]
 //                [--verbose] [--list-skipped]
+//   host_compare --coverage LOG README [--write]     (see coverage.sh)
 // Exit status 1 if anything differed. See tests/README.md.
 #include <fmt/format.h>
 
@@ -14,6 +15,7 @@
 
 #include "alu_tables.h"
 #include "comparison.h"
+#include "coverage.h"
 
 using namespace shadowbox;
 using namespace shadowbox::compare;
@@ -114,7 +116,10 @@ class Session {
         emulated_.run(c, guest);
         switch (native.kind) {
             case Outcome::kSystemCall: ++counts_.skipped_calls; return;
-            case Outcome::kEndless: ++counts_.skipped_endless; return;
+            case Outcome::kEndless:
+                ++counts_.skipped_endless;
+                if (options_.verbose) fmt::print("endless on the host: case {}\n{}", number, disassemble(c));
+                return;
             case Outcome::kException: break;
             default: ++counts_.skipped_died; return;
         }
@@ -169,6 +174,7 @@ class Session {
 
 int main(int count, char** arguments) {
     Options options;
+    if (count >= 4 && std::string(arguments[1]) == "--coverage") return coverage(arguments[2], arguments[3], count > 4);
     if (!parse(count, arguments, options)) return usage();
     if (options.list_skipped) {
         fmt::print("{}", vendor_table_text());

@@ -220,7 +220,7 @@ void NativeWorker::run() {
         char byte = 1;
         bool sent = write(to_child_, &byte, 1) == 1;
         pollfd waiting{from_child_, POLLIN, 0};
-        int ready = sent ? poll(&waiting, 1, 5000) : 1;
+        int ready = sent ? poll(&waiting, 1, 2000) : 1;
         if (sent && ready == 1 && (waiting.revents & POLLIN) && read(from_child_, &byte, 1) == 1) return;
         // The case after the last finished one hung or killed the child. The rest goes to a new child, one by one.
         unsigned bad = first + shared_->done;

@@ -20,6 +20,9 @@ constexpr Exception kExceptions[] = {
     {"push es", Host::kAmd, "32-bit push writes 4 bytes, Intel 2"}, {"push cs", Host::kAmd, "32-bit push writes 4 bytes, Intel 2"},
     {"push ss", Host::kAmd, "32-bit push writes 4 bytes, Intel 2"}, {"push ds", Host::kAmd, "32-bit push writes 4 bytes, Intel 2"},
     {"push fs", Host::kAmd, "pushes write whole cells, Intel 2 bytes"}, {"push gs", Host::kAmd, "pushes write whole cells, Intel 2 bytes"},
+    {"ud0", Host::kAmd, "has no ModRM byte"},
+    {"ud1", Host::kAmd, "#UD before its operand is fetched"},
+    {"sysret", Host::kAmd, "#GP instead of #UD in compatibility mode"},
     {"fstp1", Host::kNotAmd, "undocumented alias, behaves as AMD's"},
     {"ffree", Host::kNotAmd, "x87 tags and TOP of undefined cases follow AMD"},
     {"ffreep", Host::kNotAmd, "undocumented"},
@@ -62,6 +65,7 @@ HostCpu::HostCpu() {
 }
 
 bool HostCpu::has(OpFeature feature) const {
+    if (all_) return true;
     auto bit = [](unsigned word, unsigned n) { return static_cast<bool>(word >> n & 1); };
     switch (feature) {
         case OpFeature::Sse3: return bit(leaf1_ecx_, 0);
@@ -110,8 +114,13 @@ std::string vendor_table_text() {
         const char* where = e.host == Host::kAny ? "every host" : e.host == Host::kAmd ? "AMD hosts" : "other than AMD hosts";
         text += std::string(e.name) + ": left out on " + where + ": " + e.reason + "\n";
     }
-    return text + "forms: near branches with 66H in 64-bit mode; SHLD and SHRD of 16 bits by more than 16; BSWAP of 16 bits; on AMD PREFETCHW of a register (#UD there)\n"
-                  "outcomes: on AMD a misaligned operand of a SHA instruction (no #GP there)\n";
+    return text + "forms: near branches with 66H in 64-bit mode; SHLD and SHRD of 16 bits by more than 16; BSWAP of 16 bits; F2 and F3 before LOOPE and LOOPNE\n"
+                  "  (AMD lets them choose the condition); on AMD PREFETCHW of a register (#UD there)\n"
+                  "outcomes: on AMD a misaligned operand of a SHA instruction (no #GP there),\n"
+                  "  CMPS with two faulting operands, CVT*PI with an unmasked SIMD exception, an unmasked x87 Invalid or Denormal,\n"
+                  "  DPPS and DPPD with an unmasked exception, MASKMOV with a fault, REP INS and OUTS of count 0, CALL with two faults,\n"
+                  "  registers after a fault in POPA, CR2 of FLDENV and FRSTOR, faults of ARPL and BOUND\n"
+                  "gap: MXCSR.PE after an unmasked SIMD underflow is that of the masked result\n";
 }
 
 RowUse row_use(const OpcodeRow& row, bool mode32, const HostCpu& host) {

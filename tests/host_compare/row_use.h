@@ -18,10 +18,17 @@ enum class RowUse : u8 {
 
 struct HostCpu {
     HostCpu();
+    /// The host that compares most: AMD with every feature. Coverage is counted for it.
+    static HostCpu reference() {
+        HostCpu host;
+        host.amd = host.all_ = true;
+        return host;
+    }
     bool amd = false;
     bool has(OpFeature feature) const;
 
  private:
+    bool all_ = false;
     unsigned leaf1_ecx_ = 0, leaf7_ebx_ = 0, extended_ecx_ = 0;
 };
 

@@ -9,12 +9,13 @@ namespace shadowbox {
 using MonitorFunction = Expected<std::string>(Monitor&, const MonitorArguments&);
 
 // machine_commands.cpp
-MonitorFunction command_stop, command_cont, command_reset, command_powerdown, command_quit, command_screendump, command_sendkey,
-    command_cpu, command_vm, command_nmi;
+MonitorFunction command_stop, command_cont, command_reset, command_powerdown, command_quit,
+    command_screendump, command_sendkey, command_cpu, command_vm, command_nmi;
 // memory_commands.cpp
 MonitorFunction command_x, command_xp, command_pmemsave, command_memsave, command_print, command_gva2gpa;
 // info_machine.cpp
-MonitorFunction info_status, info_registers, info_name, info_version, info_cpus, info_qtree, info_counters, info_block, info_vms;
+MonitorFunction info_status, info_registers, info_name, info_version, info_cpus, info_qtree, info_counters,
+    info_block, info_vms;
 // info_memory.cpp
 MonitorFunction info_pmap, info_pool, info_mtree;
 // info_paging.cpp

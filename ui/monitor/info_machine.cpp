@@ -10,22 +10,27 @@ namespace shadowbox {
 Expected<std::string> info_status(Monitor& monitor, const MonitorArguments&) {
     VirtualMachine& vm = monitor.vm();
     VmState state = vm.state();
-    if (state == VmState::kRunning || state == VmState::kPaused) return fmt::format("VM status: {}\n", vm_state_name(state));
+    if (state == VmState::kRunning || state == VmState::kPaused)
+        return fmt::format("VM status: {}\n", vm_state_name(state));
     return fmt::format("VM status: {} ({})\n", vm_state_name(state), vm.stop_reason());
 }
 
 Expected<std::string> info_registers(Monitor& monitor, const MonitorArguments& arguments) {
     bool all = arguments.word(0) == "-a";
-    if (!all && !arguments.words.empty()) return make_error(ErrorCode::kInvalidArgument, "info registers: write nothing or -a");
+    if (!all && !arguments.words.empty())
+        return make_error(ErrorCode::kInvalidArgument, "info registers: write nothing or -a");
     std::string out;
     monitor.vm().while_stopped([&] {
         for (unsigned i = 0; i < monitor.vm().vcpu_count(); ++i)
-            if (all || &monitor.vm().vcpu(i) == &monitor.vcpu()) out += fmt::format("\nCPU#{}\n{}", i, monitor.vm().vcpu(i).dump());
+            if (all || &monitor.vm().vcpu(i) == &monitor.vcpu())
+                out += fmt::format("\nCPU#{}\n{}", i, monitor.vm().vcpu(i).dump());
     });
     return out;
 }
 
-Expected<std::string> info_name(Monitor& monitor, const MonitorArguments&) { return monitor.vm().name() + "\n"; }
+Expected<std::string> info_name(Monitor& monitor, const MonitorArguments&) {
+    return monitor.vm().name() + "\n";
+}
 Expected<std::string> info_version(Monitor&, const MonitorArguments&) { return version_text(); }
 
 Expected<std::string> info_cpus(Monitor& monitor, const MonitorArguments&) {
@@ -33,8 +38,11 @@ Expected<std::string> info_cpus(Monitor& monitor, const MonitorArguments&) {
     monitor.vm().while_stopped([&] {
         for (unsigned i = 0; i < monitor.vm().vcpu_count(); ++i) {
             Vcpu& vcpu = monitor.vm().vcpu(i);
-            const char* state = vcpu.waiting_for_sipi() ? "waits for SIPI" : vcpu.halted || vcpu.sleeping ? "halted" : "runs";
-            out += fmt::format("{} CPU #{}: pc=0x{:016x} {}, {} instructions\n", &vcpu == &monitor.vcpu() ? '*' : ' ', i, vcpu.rip, state, vcpu.retired);
+            const char* state = vcpu.waiting_for_sipi()        ? "waits for SIPI"
+                                : vcpu.halted || vcpu.sleeping ? "halted"
+                                                               : "runs";
+            out += fmt::format("{} CPU #{}: pc=0x{:016x} {}, {} instructions\n",
+                               &vcpu == &monitor.vcpu() ? '*' : ' ', i, vcpu.rip, state, vcpu.retired);
         }
     });
     return out;
@@ -72,13 +80,19 @@ Expected<std::string> info_counters(Monitor& monitor, const MonitorArguments&) {
             Vcpu& vcpu = monitor.vm().vcpu(i);
             const VcpuCounters& c = vcpu.counters;
             const MmuCounters& m = vcpu.mmu.counters();
-            out += fmt::format("CPU #{}: instructions {}, interrupts {}, faults {}, halts {}, MMIO {}, port I/O {}\n", i, vcpu.retired, c.interrupts,
-                               c.faults, c.halts, c.mmio, c.port_io);
-            out += fmt::format("  blocks: decoded {}, looked up {}, invalidated {}\n", c.blocks_decoded, c.block_lookups, c.code_invalidations);
-            out += fmt::format("  MMU: TLB fills {}, shadow hits {}, walks {}, faults {}, context switches {}, full flushes {}, page flushes {}\n",
-                               m.tlb_fills, m.shadow_hits, m.walks, m.faults, m.context_switches, m.full_flushes, m.page_flushes);
+            out += fmt::format(
+                "CPU #{}: instructions {}, interrupts {}, faults {}, halts {}, MMIO {}, port I/O {}\n", i,
+                vcpu.retired, c.interrupts, c.faults, c.halts, c.mmio, c.port_io);
+            out += fmt::format("  blocks: decoded {}, looked up {}, invalidated {}\n", c.blocks_decoded,
+                               c.block_lookups, c.code_invalidations);
+            out += fmt::format(
+                "  MMU: TLB fills {}, shadow hits {}, walks {}, faults {}, context switches {}, full flushes "
+                "{}, page flushes {}\n",
+                m.tlb_fills, m.shadow_hits, m.walks, m.faults, m.context_switches, m.full_flushes,
+                m.page_flushes);
         }
-        out += fmt::format("unclaimed ports {}, guest time {} ns\n", monitor.vm().board().ports.unclaimed(), monitor.vm().clock().now());
+        out += fmt::format("unclaimed ports {}, guest time {} ns\n", monitor.vm().board().ports.unclaimed(),
+                           monitor.vm().clock().now());
     });
     return out;
 }
@@ -87,8 +101,10 @@ Expected<std::string> info_block(Monitor& monitor, const MonitorArguments&) {
     std::string out;
     for (const DriveConfig& drive : monitor.vm().config().drives) {
         static constexpr const char* kInterfaces[] = {"ide", "virtio", "floppy"};
-        out += fmt::format("{}{}: {} (raw{}{}{})\n", kInterfaces[static_cast<int>(drive.interface)], drive.index < 0 ? "" : std::to_string(drive.index),
-                           drive.file, drive.cdrom ? ", cdrom" : "", drive.read_only ? ", read-only" : "", drive.snapshot ? ", snapshot" : "");
+        out += fmt::format("{}{}: {} (raw{}{}{})\n", kInterfaces[static_cast<int>(drive.interface)],
+                           drive.index < 0 ? "" : std::to_string(drive.index), drive.file,
+                           drive.cdrom ? ", cdrom" : "", drive.read_only ? ", read-only" : "",
+                           drive.snapshot ? ", snapshot" : "");
     }
     return out.empty() ? "no disks\n" : out;
 }

@@ -22,14 +22,17 @@ std::vector<PageRange> ranges(const Pmap& pmap, Kind kind) {
     std::vector<PageRange> found;
     pmap.for_each([&](Ppn ppn, PmapEntry entry) {
         u64 k = kind(entry);
-        if (!found.empty() && found.back().kind == k && found.back().first + found.back().count == ppn) ++found.back().count;
-        else found.push_back({ppn, 1, k});
+        if (!found.empty() && found.back().kind == k && found.back().first + found.back().count == ppn)
+            ++found.back().count;
+        else
+            found.push_back({ppn, 1, k});
     });
     return found;
 }
 
 std::string bounds(const PageRange& range) {
-    return fmt::format("{:016x}-{:016x}", start_of(range.first).value, start_of(range.first + range.count).value - 1);
+    return fmt::format("{:016x}-{:016x}", start_of(range.first).value,
+                       start_of(range.first + range.count).value - 1);
 }
 
 constexpr const char* kReasons[] = {"cow", "code", "trace", "dirty-log", "rom"};
@@ -42,13 +45,16 @@ Expected<std::string> info_pmap(Monitor& monitor, const MonitorArguments&) {
     Pmap::Counts counts = pmap.count();
     std::string out = fmt::format("guest {}: {} pages\n", monitor.vm().name(), counts.total());
     for (unsigned i = 0; i < kPageStates; ++i)
-        if (static_cast<PageState>(i) != PageState::kMmio) out += fmt::format("  {:<12} {:>10}\n", page_state_name(static_cast<PageState>(i)), counts.by_state[i]);
+        if (static_cast<PageState>(i) != PageState::kMmio)
+            out += fmt::format("  {:<12} {:>10}\n", page_state_name(static_cast<PageState>(i)),
+                               counts.by_state[i]);
     out += "  write-protected:";
     for (unsigned i = 0; i < 5; ++i) out += fmt::format(" {} {}", kReasons[i], counts.protected_by[i]);
     out += "\nranges:\n";
     auto found = ranges(pmap, [](PmapEntry entry) { return static_cast<u64>(entry.state()); });
     for (std::size_t i = 0; i < found.size() && i < kMostRanges; ++i)
-        out += fmt::format("  {} {:>8} {}\n", bounds(found[i]), found[i].count, page_state_name(static_cast<PageState>(found[i].kind)));
+        out += fmt::format("  {} {:>8} {}\n", bounds(found[i]), found[i].count,
+                           page_state_name(static_cast<PageState>(found[i].kind)));
     if (found.size() > kMostRanges) out += fmt::format("  ... and {} more\n", found.size() - kMostRanges);
     return out;
 }
@@ -56,17 +62,22 @@ Expected<std::string> info_pmap(Monitor& monitor, const MonitorArguments&) {
 Expected<std::string> info_pool(Monitor& monitor, const MonitorArguments&) {
     Host& host = monitor.control().host();
     PoolTotals totals = host.pool().totals();
-    std::string out = fmt::format("pool: {} of {} pages in use ({} of {}), peak {}\n", totals.in_use, totals.capacity, size_text(totals.in_use * kPageSize),
+    std::string out = fmt::format("pool: {} of {} pages in use ({} of {}), peak {}\n", totals.in_use,
+                                  totals.capacity, size_text(totals.in_use * kPageSize),
                                   size_text(totals.capacity * kPageSize), totals.peak_in_use);
     u64 sum = 0;
     for (unsigned i = 0; i < kMachineStates; ++i) {
         sum += totals.by_state[i];
-        out += fmt::format("  {:<12} {:>10}\n", machine_state_name(static_cast<MachineState>(i)), totals.by_state[i]);
+        out += fmt::format("  {:<12} {:>10}\n", machine_state_name(static_cast<MachineState>(i)),
+                           totals.by_state[i]);
     }
     u64 shared = totals.by_state[static_cast<unsigned>(MachineState::kShared)];
-    out += fmt::format("  {:<12} {:>10}  (reserved {}{})\n", "sum", sum, totals.reserved, sum == totals.reserved ? "" : ": DOES NOT ADD UP");
-    out += fmt::format("  shared pages have {} references: {} pages saved\n", totals.references, totals.references > shared ? totals.references - shared : 0);
-    out += fmt::format("{:<20} {:>10} {:>10} {:>10} {:>10} {:>10} {:>10}\n", "guest", "private", "shared", "zero", "untouched", "other", "sum");
+    out += fmt::format("  {:<12} {:>10}  (reserved {}{})\n", "sum", sum, totals.reserved,
+                       sum == totals.reserved ? "" : ": DOES NOT ADD UP");
+    out += fmt::format("  shared pages have {} references: {} pages saved\n", totals.references,
+                       totals.references > shared ? totals.references - shared : 0);
+    out += fmt::format("{:<20} {:>10} {:>10} {:>10} {:>10} {:>10} {:>10}\n", "guest", "private", "shared",
+                       "zero", "untouched", "other", "sum");
     u64 all_private = 0;
     for (auto& vm : host.vms()) {
         Pmap::Counts counts = vm->memory().pmap().count();
@@ -74,10 +85,12 @@ Expected<std::string> info_pool(Monitor& monitor, const MonitorArguments&) {
         u64 own = of(PageState::kResident) + of(PageState::kRom), all = counts.total() - of(PageState::kMmio);
         u64 other = all - own - of(PageState::kShared) - of(PageState::kZero) - of(PageState::kUntouched);
         all_private += own;
-        out += fmt::format("{:<20} {:>10} {:>10} {:>10} {:>10} {:>10} {:>10}\n", vm->name(), own, of(PageState::kShared), of(PageState::kZero),
-                           of(PageState::kUntouched), other, all);
+        out +=
+            fmt::format("{:<20} {:>10} {:>10} {:>10} {:>10} {:>10} {:>10}\n", vm->name(), own,
+                        of(PageState::kShared), of(PageState::kZero), of(PageState::kUntouched), other, all);
     }
-    return out + fmt::format("{:<20} {:>10}  of {} private machine pages\n", "sum", all_private, totals.by_state[static_cast<unsigned>(MachineState::kPrivate)]);
+    return out + fmt::format("{:<20} {:>10}  of {} private machine pages\n", "sum", all_private,
+                             totals.by_state[static_cast<unsigned>(MachineState::kPrivate)]);
 }
 
 Expected<std::string> info_mtree(Monitor& monitor, const MonitorArguments&) {

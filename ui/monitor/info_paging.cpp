@@ -11,8 +11,10 @@ namespace {
 
 constexpr const char* kCutOff = "(cut off: the page tables have no end)\n";
 
-/// Runs `visit` over the page tables of the chosen CPU; the text says so if paging is off or the walk was cut off.
-std::string over_page_tables(Monitor& monitor, std::string& out, const std::function<void(const TableEntry&)>& visit,
+/// Runs `visit` over the page tables of the chosen CPU; the text says so if paging is off or the walk was cut
+/// off.
+std::string over_page_tables(Monitor& monitor, std::string& out,
+                             const std::function<void(const TableEntry&)>& visit,
                              const std::function<void()>& end) {
     monitor.vm().while_stopped([&] {
         const PagingControl& control = monitor.vcpu().mmu.control();
@@ -33,8 +35,10 @@ struct Run {
     unsigned last_index = 0;
     u64 count = 0;
     bool continues(const TableEntry& entry) const {
-        return count && entry.leaf && first.leaf && entry.level == first.level && entry.index == last_index + 1 &&
-               entry_flags(entry.raw, true) == entry_flags(first.raw, true) && entry.target.value == first.target.value + count * first.span &&
+        return count && entry.leaf && first.leaf && entry.level == first.level &&
+               entry.index == last_index + 1 &&
+               entry_flags(entry.raw, true) == entry_flags(first.raw, true) &&
+               entry.target.value == first.target.value + count * first.span &&
                entry.first.value == first.first.value + count * first.span;
     }
 };
@@ -44,11 +48,14 @@ void show_run(const Run& run, unsigned top, std::string& out) {
     static constexpr const char* kNames[] = {"", "PTE", "PDE", "PDPE", "PML4", "PML5"};
     const TableEntry& entry = run.first;
     u64 vpn = entry.first.vpn().value, pages = run.count * (entry.span >> kPageShift);
-    std::string index = run.count > 1 ? fmt::format("{}[{:03x}-{:03x}]", kNames[entry.level], entry.index, run.last_index)
-                                      : fmt::format("{}[{:03x}]", kNames[entry.level], entry.index);
-    out += fmt::format("{}[{:05x}-{:05x}] {:<14} {}", std::string(2 * (top - entry.level), ' '), vpn, vpn + pages - 1, index, entry_flags(entry.raw, true));
+    std::string index =
+        run.count > 1 ? fmt::format("{}[{:03x}-{:03x}]", kNames[entry.level], entry.index, run.last_index)
+                      : fmt::format("{}[{:03x}]", kNames[entry.level], entry.index);
+    out += fmt::format("{}[{:05x}-{:05x}] {:<14} {}", std::string(2 * (top - entry.level), ' '), vpn,
+                       vpn + pages - 1, index, entry_flags(entry.raw, true));
     u64 ppn = entry.target.ppn().value;
-    if (entry.leaf) out += pages > 1 ? fmt::format(" {:05x}-{:05x}", ppn, ppn + pages - 1) : fmt::format(" {:05x}", ppn);
+    if (entry.leaf)
+        out += pages > 1 ? fmt::format(" {:05x}-{:05x}", ppn, ppn + pages - 1) : fmt::format(" {:05x}", ppn);
     out += '\n';
 }
 
@@ -59,7 +66,9 @@ Expected<std::string> info_tlb(Monitor& monitor, const MonitorArguments&) {
     return over_page_tables(
         monitor, out,
         [&](const TableEntry& entry) {
-            if (entry.leaf) out += fmt::format("{:016x}: {:016x} {}\n", entry.first.value, entry.target.value, entry_flags(entry.raw, false));
+            if (entry.leaf)
+                out += fmt::format("{:016x}: {:016x} {}\n", entry.first.value, entry.target.value,
+                                   entry_flags(entry.raw, false));
         },
         [] {});
 }
@@ -69,14 +78,17 @@ Expected<std::string> info_mem(Monitor& monitor, const MonitorArguments&) {
     u64 start = 0, end = 0;
     bool user = false, writable = false, open = false;
     auto close = [&] {
-        if (open) out += fmt::format("{:016x}-{:016x} {:016x} {}r{}\n", start, end, end - start, user ? 'u' : '-', writable ? 'w' : '-');
+        if (open)
+            out += fmt::format("{:016x}-{:016x} {:016x} {}r{}\n", start, end, end - start, user ? 'u' : '-',
+                               writable ? 'w' : '-');
         open = false;
     };
     return over_page_tables(
         monitor, out,
         [&](const TableEntry& entry) {
             if (!entry.leaf) return;
-            if (open && (entry.first.value != end || entry.user != user || entry.writable != writable)) close();
+            if (open && (entry.first.value != end || entry.user != user || entry.writable != writable))
+                close();
             if (!open) start = entry.first.value, user = entry.user, writable = entry.writable, open = true;
             end = entry.first.value + entry.span;
         },

@@ -23,8 +23,10 @@ void LineEditor::escape(char byte, std::string& out) {
     }
     if (byte >= '0' && byte <= ';') return;  // parameters
     escape_ = 0;
-    if (byte == 'A' && history_at_ > 0) replace(history_[--history_at_], out);
-    else if (byte == 'B' && history_at_ < history_.size()) replace(++history_at_ == history_.size() ? "" : history_[history_at_], out);
+    if (byte == 'A' && history_at_ > 0)
+        replace(history_[--history_at_], out);
+    else if (byte == 'B' && history_at_ < history_.size())
+        replace(++history_at_ == history_.size() ? "" : history_[history_at_], out);
 }
 
 void LineEditor::complete(std::string& out) {
@@ -52,7 +54,8 @@ bool LineEditor::feed(char byte, std::string& out) {
     if (byte == '\r' || byte == '\n') {
         if (echo_) out += '\n';
         finished_ = std::exchange(text_, {});
-        if (!finished_.empty() && (history_.empty() || history_.back() != finished_)) history_.push_back(finished_);
+        if (!finished_.empty() && (history_.empty() || history_.back() != finished_))
+            history_.push_back(finished_);
         if (history_.size() > kHistory) history_.pop_front();
         history_at_ = history_.size();
         return true;
@@ -66,14 +69,24 @@ bool LineEditor::feed(char byte, std::string& out) {
         return false;
     }
     switch (byte) {
-        case 0x1B: escape_ = 1; break;
-        case 0x08: case 0x7F: erase(1, out); break;
-        case 0x15: case 0x03: erase(text_.size(), out); break;  // Ctrl-U, Ctrl-C
-        case 0x17:                                              // Ctrl-W
+        case 0x1B:
+            escape_ = 1;
+            break;
+        case 0x08:
+        case 0x7F:
+            erase(1, out);
+            break;
+        case 0x15:
+        case 0x03:
+            erase(text_.size(), out);
+            break;  // Ctrl-U, Ctrl-C
+        case 0x17:  // Ctrl-W
             while (!text_.empty() && text_.back() == ' ') erase(1, out);
             while (!text_.empty() && text_.back() != ' ') erase(1, out);
             break;
-        case '\t': complete(out); break;
+        case '\t':
+            complete(out);
+            break;
         default:
             if (static_cast<unsigned char>(byte) < 0x20 || text_.size() >= kLongest) break;
             text_ += byte;

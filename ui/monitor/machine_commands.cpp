@@ -13,7 +13,8 @@ namespace shadowbox {
 Expected<void> check_alive(Monitor& monitor) {
     VmState state = monitor.vm().state();
     if (state == VmState::kRunning || state == VmState::kPaused) return {};
-    return make_error(ErrorCode::kDenied, "guest '{}' has ended ({})", monitor.vm().name(), monitor.vm().stop_reason());
+    return make_error(ErrorCode::kDenied, "guest '{}' has ended ({})", monitor.vm().name(),
+                      monitor.vm().stop_reason());
 }
 
 Expected<std::string> command_stop(Monitor& monitor, const MonitorArguments&) {
@@ -51,14 +52,18 @@ Expected<std::string> command_quit(Monitor& monitor, const MonitorArguments&) {
 
 Expected<std::string> command_sendkey(Monitor& monitor, const MonitorArguments& arguments) {
     std::vector<Key> keys = keys_from_combination(arguments.word(0));
-    if (keys.empty()) return make_error(ErrorCode::kInvalidArgument, "sendkey: '{}': no such key; write as in ctrl-alt-delete, ret, f1, a", arguments.word(0));
+    if (keys.empty())
+        return make_error(ErrorCode::kInvalidArgument,
+                          "sendkey: '{}': no such key; write as in ctrl-alt-delete, ret, f1, a",
+                          arguments.word(0));
     monitor.control().input(monitor.guest()).combination(keys);
     return std::string();
 }
 
 Expected<void> save_screen(Monitor& monitor, const std::string& file) {
     ScreenSource* screen = monitor.control().screen(monitor.guest());
-    if (!screen) return make_error(ErrorCode::kUnsupported, "guest '{}' has no display adapter", monitor.vm().name());
+    if (!screen)
+        return make_error(ErrorCode::kUnsupported, "guest '{}' has no display adapter", monitor.vm().name());
     ScreenImage image;
     screen->render(image);
     return write_png(image, file);
@@ -72,7 +77,8 @@ Expected<std::string> command_screendump(Monitor& monitor, const MonitorArgument
 Expected<std::string> command_cpu(Monitor& monitor, const MonitorArguments& arguments) {
     auto number = parse_number(arguments.word(0));
     if (!number || *number >= monitor.vm().vcpu_count())
-        return make_error(ErrorCode::kInvalidArgument, "cpu: '{}': the guest has CPUs 0 to {}", arguments.word(0), monitor.vm().vcpu_count() - 1);
+        return make_error(ErrorCode::kInvalidArgument, "cpu: '{}': the guest has CPUs 0 to {}",
+                          arguments.word(0), monitor.vm().vcpu_count() - 1);
     monitor.select_cpu(static_cast<unsigned>(*number));
     return std::string();
 }
@@ -81,8 +87,9 @@ Expected<std::string> info_vms(Monitor& monitor, const MonitorArguments&) {
     std::string out;
     auto& vms = monitor.control().host().vms();
     for (unsigned i = 0; i < vms.size(); ++i)
-        out += fmt::format("{} {}: {} ({}, {} CPUs, {})\n", i == monitor.guest() ? '*' : ' ', i, vms[i]->name(), vm_state_name(vms[i]->state()),
-                           vms[i]->vcpu_count(), size_text(vms[i]->config().memory_bytes));
+        out += fmt::format("{} {}: {} ({}, {} CPUs, {})\n", i == monitor.guest() ? '*' : ' ', i,
+                           vms[i]->name(), vm_state_name(vms[i]->state()), vms[i]->vcpu_count(),
+                           size_text(vms[i]->config().memory_bytes));
     return out;
 }
 

@@ -26,12 +26,29 @@ Expected<void> parse_format(std::string_view text, MemoryFormat& format) {
     }
     for (char c : text.substr(digits)) {
         switch (c) {
-            case 'x': case 'd': case 'u': case 'o': case 'c': case 'i': format.letter = c; break;
-            case 'b': format.size = 1; break;
-            case 'h': format.size = 2; break;
-            case 'w': format.size = 4; break;
-            case 'g': format.size = 8; break;
-            default: return make_error(ErrorCode::kInvalidArgument, "'/{}': write a count, one of x d u o c i, and one of b h w g", text);
+            case 'x':
+            case 'd':
+            case 'u':
+            case 'o':
+            case 'c':
+            case 'i':
+                format.letter = c;
+                break;
+            case 'b':
+                format.size = 1;
+                break;
+            case 'h':
+                format.size = 2;
+                break;
+            case 'w':
+                format.size = 4;
+                break;
+            case 'g':
+                format.size = 8;
+                break;
+            default:
+                return make_error(ErrorCode::kInvalidArgument,
+                                  "'/{}': write a count, one of x d u o c i, and one of b h w g", text);
         }
     }
     return {};
@@ -41,14 +58,19 @@ std::string show_value(u64 value, const MemoryFormat& format) {
     unsigned unused = 64 - 8 * format.size;
     i64 with_sign = static_cast<i64>(value << unused) >> unused;
     switch (format.letter) {
-        case 'd': return fmt::format("{}", with_sign);
-        case 'u': return fmt::format("{}", value);
-        case 'o': return fmt::format("0{:o}", value);
+        case 'd':
+            return fmt::format("{}", with_sign);
+        case 'u':
+            return fmt::format("{}", value);
+        case 'o':
+            return fmt::format("0{:o}", value);
         case 'c': {
             u8 c = static_cast<u8>(value);
-            return c >= 32 && c < 127 ? fmt::format("'{}'", static_cast<char>(c)) : fmt::format("'\\x{:02x}'", c);
+            return c >= 32 && c < 127 ? fmt::format("'{}'", static_cast<char>(c))
+                                      : fmt::format("'\\x{:02x}'", c);
         }
-        default: return fmt::format("0x{:0{}x}", value, format.size * 2);
+        default:
+            return fmt::format("0x{:0{}x}", value, format.size * 2);
     }
 }
 
@@ -62,7 +84,8 @@ bool peek_linear(Monitor& monitor, u64 where, std::span<u8> to) {
         std::size_t piece = std::min<std::size_t>(to.size(), kPageSize - gva.offset());
         if (!is_canonical(where, control.cr4) && monitor.vcpu().long_mode()) return false;
         WalkResult walk = peek_translation(control, monitor.vm().memory(), gva);
-        if (!walk || !monitor.vm().memory().peek(Gpa(start_of(walk->ppn).value + gva.offset()), to.first(piece)))
+        if (!walk ||
+            !monitor.vm().memory().peek(Gpa(start_of(walk->ppn).value + gva.offset()), to.first(piece)))
             return false;
         to = to.subspan(piece);
         where += piece;
@@ -117,7 +140,8 @@ Expected<std::string> examine(Monitor& monitor, const MonitorArguments& argument
             return physical ? monitor.vm().memory().peek(Gpa(at), to) : peek_linear(monitor, at, to);
         };
         unsigned bits = vcpu.long64() ? 64 : vcpu.seg[kCs].big() ? 32 : 16;
-        result = monitor.format.letter == 'i' ? dump_instructions(peek, *where, monitor.format.count, bits) : dump_units(peek, *where, monitor.format);
+        result = monitor.format.letter == 'i' ? dump_instructions(peek, *where, monitor.format.count, bits)
+                                              : dump_units(peek, *where, monitor.format);
     });
     return result;
 }
@@ -129,24 +153,30 @@ Expected<u64> number_argument(Monitor& monitor, const std::string& text) {
 }
 
 /// `read` fills one piece; it may not cross a page.
-Expected<void> save(u64 first, u64 size, const std::string& file, const std::function<bool(u64, std::span<u8>)>& read) {
+Expected<void> save(u64 first, u64 size, const std::string& file,
+                    const std::function<bool(u64, std::span<u8>)>& read) {
     if (size == 0) return make_error(ErrorCode::kInvalidArgument, "the size is 0: nothing to save");
-    if (first + size < first) return make_error(ErrorCode::kInvalidArgument, "the range goes beyond the end of memory");
+    if (first + size < first)
+        return make_error(ErrorCode::kInvalidArgument, "the range goes beyond the end of memory");
     auto out = File::open(file, File::Mode::kCreate);
     if (!out) return tl::unexpected(out.error());
     std::array<u8, kPageSize> page;
     for (u64 done = 0; done < size;) {
         u64 where = first + done;
         std::span<u8> piece = std::span(page).first(std::min(size - done, kPageSize - where % kPageSize));
-        if (!read(where, piece)) return make_error(ErrorCode::kInvalidArgument, "there is no memory at 0x{:x}; {} bytes are saved", where, done);
+        if (!read(where, piece))
+            return make_error(ErrorCode::kInvalidArgument, "there is no memory at 0x{:x}; {} bytes are saved",
+                              where, done);
         if (auto ok = out->write(done, piece); !ok) return ok;
         done += piece.size();
     }
     return {};
 }
 
-Expected<std::string> save_command(Monitor& monitor, const MonitorArguments& arguments, Expected<void> (*run)(Monitor&, u64, u64, const std::string&)) {
-    auto first = number_argument(monitor, arguments.word(0)), size = number_argument(monitor, arguments.word(1));
+Expected<std::string> save_command(Monitor& monitor, const MonitorArguments& arguments,
+                                   Expected<void> (*run)(Monitor&, u64, u64, const std::string&)) {
+    auto first = number_argument(monitor, arguments.word(0)),
+         size = number_argument(monitor, arguments.word(1));
     if (!first) return tl::unexpected(first.error());
     if (!size) return tl::unexpected(size.error());
     if (auto ok = run(monitor, *first, *size, arguments.word(2)); !ok) return tl::unexpected(ok.error());
@@ -155,8 +185,12 @@ Expected<std::string> save_command(Monitor& monitor, const MonitorArguments& arg
 
 }  // namespace
 
-Expected<std::string> command_x(Monitor& monitor, const MonitorArguments& arguments) { return examine(monitor, arguments, false); }
-Expected<std::string> command_xp(Monitor& monitor, const MonitorArguments& arguments) { return examine(monitor, arguments, true); }
+Expected<std::string> command_x(Monitor& monitor, const MonitorArguments& arguments) {
+    return examine(monitor, arguments, false);
+}
+Expected<std::string> command_xp(Monitor& monitor, const MonitorArguments& arguments) {
+    return examine(monitor, arguments, true);
+}
 
 Expected<std::string> command_print(Monitor& monitor, const MonitorArguments& arguments) {
     MemoryFormat format{1, 'x', 8};
@@ -188,7 +222,8 @@ Expected<void> save_physical(Monitor& monitor, u64 first, u64 size, const std::s
         monitor.vm().memory().pmap().for_each([&](Ppn ppn, PmapEntry) { last = ppn; });
         u64 end = std::max(start_of(last + 1).value, u64{1} << 32);
         if (first + size > end) {
-            result = make_error(ErrorCode::kInvalidArgument, "the range goes beyond the end of memory at 0x{:x}", end);
+            result = make_error(ErrorCode::kInvalidArgument,
+                                "the range goes beyond the end of memory at 0x{:x}", end);
             return;
         }
         result = save(first, size, file, [&](u64 where, std::span<u8> to) {
@@ -201,11 +236,18 @@ Expected<void> save_physical(Monitor& monitor, u64 first, u64 size, const std::s
 
 Expected<void> save_virtual(Monitor& monitor, u64 first, u64 size, const std::string& file) {
     Expected<void> result;
-    monitor.vm().while_stopped([&] { result = save(first, size, file, [&](u64 where, std::span<u8> to) { return peek_linear(monitor, where, to); }); });
+    monitor.vm().while_stopped([&] {
+        result = save(first, size, file,
+                      [&](u64 where, std::span<u8> to) { return peek_linear(monitor, where, to); });
+    });
     return result;
 }
 
-Expected<std::string> command_memsave(Monitor& monitor, const MonitorArguments& arguments) { return save_command(monitor, arguments, save_virtual); }
-Expected<std::string> command_pmemsave(Monitor& monitor, const MonitorArguments& arguments) { return save_command(monitor, arguments, save_physical); }
+Expected<std::string> command_memsave(Monitor& monitor, const MonitorArguments& arguments) {
+    return save_command(monitor, arguments, save_virtual);
+}
+Expected<std::string> command_pmemsave(Monitor& monitor, const MonitorArguments& arguments) {
+    return save_command(monitor, arguments, save_physical);
+}
 
 }  // namespace shadowbox

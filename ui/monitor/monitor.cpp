@@ -103,9 +103,11 @@ MonitorArguments parse_arguments(std::string_view text, bool may_format) {
     return arguments;
 }
 
-Expected<std::string> run(Monitor& monitor, const MonitorCommand& command, std::string_view name, const MonitorArguments& arguments) {
+Expected<std::string> run(Monitor& monitor, const MonitorCommand& command, std::string_view name,
+                          const MonitorArguments& arguments) {
     if (arguments.words.size() < command.fewest || arguments.words.size() > command.most)
-        return make_error(ErrorCode::kInvalidArgument, "{}: wrong number of arguments; write: {} {}", name, name, command.arguments);
+        return make_error(ErrorCode::kInvalidArgument, "{}: wrong number of arguments; write: {} {}", name,
+                          name, command.arguments);
     return command.run(monitor, arguments);
 }
 
@@ -113,7 +115,9 @@ Expected<std::string> command_info(Monitor& monitor, const MonitorArguments& arg
     if (arguments.words.empty()) return command_help(monitor, parse_arguments("info", false));
     const std::string& what = arguments.words[0];
     const MonitorCommand* command = find(kInfo, what);
-    if (!command) return make_error(ErrorCode::kNotFound, "unknown command: 'info {}'; 'help info' lists what there is", what);
+    if (!command)
+        return make_error(ErrorCode::kNotFound, "unknown command: 'info {}'; 'help info' lists what there is",
+                          what);
     MonitorArguments rest = arguments;
     rest.words.erase(rest.words.begin());
     return run(monitor, *command, "info " + what, rest);
@@ -126,8 +130,12 @@ Expected<std::string> command_help(Monitor&, const MonitorArguments& arguments) 
     if (only == "info") table = kInfo, prefix = "info ", only = arguments.word(1);
     for (const MonitorCommand& command : table)
         if (only.empty() || has_name(command, only))
-            out += fmt::format("{:<36} {}\n", fmt::format("{}{} {}", prefix, command.names, command.arguments), command.help);
-    if (out.empty()) return make_error(ErrorCode::kNotFound, "unknown command: '{}{}'; 'help' lists the commands", prefix, only);
+            out +=
+                fmt::format("{:<36} {}\n", fmt::format("{}{} {}", prefix, command.names, command.arguments),
+                            command.help);
+    if (out.empty())
+        return make_error(ErrorCode::kNotFound, "unknown command: '{}{}'; 'help' lists the commands", prefix,
+                          only);
     return out;
 }
 
@@ -138,14 +146,16 @@ std::span<const MonitorCommand> info_commands() { return kInfo; }
 
 std::string Monitor::execute(std::string_view line) {
     while (!line.empty() && (line.front() == ' ' || line.front() == '\t')) line.remove_prefix(1);
-    while (!line.empty() && (line.back() == ' ' || line.back() == '\r' || line.back() == '\n')) line.remove_suffix(1);
+    while (!line.empty() && (line.back() == ' ' || line.back() == '\r' || line.back() == '\n'))
+        line.remove_suffix(1);
     if (line.empty() || line[0] == '#') return {};
     std::size_t end = line.find_first_of(" /");
     std::string name(line.substr(0, end));
     const MonitorCommand* command = find(kCommands, name);
     if (!command) return fmt::format("unknown command: '{}'; 'help' lists the commands\n", name);
-    MonitorArguments arguments = parse_arguments(end == std::string_view::npos ? std::string_view() : line.substr(end),
-                                                 std::string_view(command->arguments).starts_with("/FMT"));
+    MonitorArguments arguments =
+        parse_arguments(end == std::string_view::npos ? std::string_view() : line.substr(end),
+                        std::string_view(command->arguments).starts_with("/FMT"));
     auto result = run(*this, *command, name, arguments);
     return result ? *result : result.error().text() + "\n";
 }
@@ -154,8 +164,10 @@ std::vector<std::string> Monitor::complete(std::string_view prefix) const {
     bool info = prefix.starts_with("info ");
     std::string_view start = info ? prefix.substr(5) : prefix;
     std::vector<std::string> found;
-    for (const MonitorCommand& command : info ? std::span<const MonitorCommand>(kInfo) : std::span<const MonitorCommand>(kCommands)) {
-        std::string_view name = std::string_view(command.names).substr(0, std::string_view(command.names).find('|'));
+    for (const MonitorCommand& command :
+         info ? std::span<const MonitorCommand>(kInfo) : std::span<const MonitorCommand>(kCommands)) {
+        std::string_view name =
+            std::string_view(command.names).substr(0, std::string_view(command.names).find('|'));
         if (name.starts_with(start)) found.emplace_back(name);
     }
     return found;

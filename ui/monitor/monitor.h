@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
-// The human monitor: QEMU's command names on the guests of this process. execute() takes a line and returns what it printed. Runs
-// on the command thread; knows no terminal (monitor_server.h) and no protocol (qmp.h).
+// The human monitor: QEMU's command names on the guests of this process. execute() takes a line and returns
+// what it printed. Runs on the command thread; knows no terminal (monitor_server.h) and no protocol (qmp.h).
 #pragma once
 
 #include <span>
@@ -22,7 +22,7 @@ struct MemoryFormat {
 };
 
 class Monitor {
- public:
+   public:
     explicit Monitor(ProcessControl& control) : control_(control) {}
 
     /// Text ending with a newline, or nothing.
@@ -42,7 +42,7 @@ class Monitor {
     void ask_quit() { quit_asked_ = true; }
     MemoryFormat format;
 
- private:
+   private:
     ProcessControl& control_;
     unsigned guest_ = 0, cpu_ = 0;
     bool quit_asked_ = false;

@@ -5,9 +5,15 @@
 
 namespace shadowbox {
 
-MonitorServer::MonitorServer(ProcessControl& control, CommandThread& commands, std::unique_ptr<CharLine> line, bool on_stdio)
-    : control_(control), commands_(commands), line_(std::move(line)), monitor_(control),
-      editor_(on_stdio && is_terminal(0), [this](std::string_view prefix) { return monitor_.complete(prefix); }) {}
+MonitorServer::MonitorServer(ProcessControl& control, CommandThread& commands, std::unique_ptr<CharLine> line,
+                             bool on_stdio)
+    : control_(control),
+      commands_(commands),
+      line_(std::move(line)),
+      on_stdio_(on_stdio),
+      monitor_(control),
+      editor_(on_stdio && is_terminal(0),
+              [this](std::string_view prefix) { return monitor_.complete(prefix); }) {}
 
 MonitorServer::~MonitorServer() { close(); }
 
@@ -17,7 +23,9 @@ void MonitorServer::open() {
     });
     line_->on_connect([this] {
         commands_.post([this] {
-            if (!std::exchange(greeted_, true)) show("shadowbox monitor - type 'help' for more information\n");
+            if (!on_stdio_) editor_.reset();
+            if (!std::exchange(greeted_, on_stdio_))
+                show("shadowbox monitor - type 'help' for more information\n");
             show(std::string(kPrompt) + editor_.typed());
         });
     });
@@ -26,7 +34,9 @@ void MonitorServer::open() {
 
 void MonitorServer::close() { line_->close(); }
 
-void MonitorServer::show(std::string_view text) { line_->send({reinterpret_cast<const u8*>(text.data()), text.size()}); }
+void MonitorServer::show(std::string_view text) {
+    line_->send({reinterpret_cast<const u8*>(text.data()), text.size()});
+}
 
 void MonitorServer::input(std::string bytes) {
     for (char byte : bytes) {

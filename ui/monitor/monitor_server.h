@@ -12,15 +12,16 @@
 namespace shadowbox {
 
 class MonitorServer {
- public:
+   public:
     /// `on_stdio`: echoes what is typed if stdin is a terminal (in raw mode then).
-    MonitorServer(ProcessControl& control, CommandThread& commands, std::unique_ptr<CharLine> line, bool on_stdio);
+    MonitorServer(ProcessControl& control, CommandThread& commands, std::unique_ptr<CharLine> line,
+                  bool on_stdio);
     ~MonitorServer();
     void open();
     void close();
     CharLine& line() { return *line_; }
 
- private:
+   private:
     static constexpr const char* kPrompt = "(shadowbox) ";
     void input(std::string bytes);
     void show(std::string_view text);
@@ -28,7 +29,8 @@ class MonitorServer {
     ProcessControl& control_;
     CommandThread& commands_;
     std::unique_ptr<CharLine> line_;
-    Monitor monitor_;     // command thread only, as the editor
+    const bool on_stdio_;
+    Monitor monitor_;  // command thread only, as the editor
     LineEditor editor_;
     bool greeted_ = false;
 };

@@ -14,8 +14,9 @@ constexpr u64 kAddress = 0x000FFFFFFFFFF000;
 constexpr u64 kMostEntries = 2'000'000;
 
 class Walk {
- public:
-    Walk(const PagingControl& control, const GuestMemory& memory, const std::function<void(const TableEntry&)>& visit)
+   public:
+    Walk(const PagingControl& control, const GuestMemory& memory,
+         const std::function<void(const TableEntry&)>& visit)
         : control_(control), memory_(memory), visit_(visit) {
         pae_ = control.cr4 & cr::kPae;
         long_ = control.efer & cr::kLma;
@@ -30,7 +31,7 @@ class Walk {
         return walk_table(Gpa(table), top_, root);
     }
 
- private:
+   private:
     unsigned index_bits() const { return pae_ || long_ ? 9 : 10; }
     unsigned shift(unsigned level) const { return 12 + index_bits() * (level - 1); }
 
@@ -40,7 +41,8 @@ class Walk {
             u64 raw = control_.pdpte[i];
             if (!(raw & kPresent)) continue;
             TableEntry entry = root;
-            entry.level = 3, entry.index = i, entry.first = Gva(u64{i} << 30), entry.span = u64{1} << 30, entry.raw = raw;
+            entry.level = 3, entry.index = i, entry.first = Gva(u64{i} << 30), entry.span = u64{1} << 30,
+            entry.raw = raw;
             entry.target = Gpa(raw & kAddress);
             visit_(entry);
             if (!walk_table(entry.target, 2, entry)) return false;
@@ -76,7 +78,8 @@ class Walk {
         entry.target = Gpa(target);
         entry.user = above.user && (raw & kUser);
         entry.writable = above.writable && (raw & kWritable);
-        entry.no_execute = above.no_execute || ((control_.efer & cr::kNxe) && (pae_ || long_) && (raw & kNoExecute));
+        entry.no_execute =
+            above.no_execute || ((control_.efer & cr::kNxe) && (pae_ || long_) && (raw & kNoExecute));
         return entry;
     }
     u64 size_mask() const { return pae_ || long_ ? kAddress : 0xFFFFF000; }
@@ -96,7 +99,8 @@ class Walk {
 
 }  // namespace
 
-bool visit_page_tables(const PagingControl& control, const GuestMemory& memory, const std::function<void(const TableEntry&)>& visit) {
+bool visit_page_tables(const PagingControl& control, const GuestMemory& memory,
+                       const std::function<void(const TableEntry&)>& visit) {
     return Walk(control, memory, visit).run();
 }
 

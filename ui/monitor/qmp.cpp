@@ -19,7 +19,7 @@ tl::unexpected<Error> generic(const Error& error) { return tl::unexpected(error)
 
 /// Arguments of a command; the first wrong one is remembered and told at the end.
 class Arguments {
- public:
+   public:
     explicit Arguments(const Json& json) : json_(json) {}
     std::string text(const char* name) {
         auto found = json_.find(name);
@@ -42,11 +42,12 @@ class Arguments {
         return {};
     }
 
- private:
+   private:
     void wrong(const char* name, const char* type) {
         if (!problem_.empty()) return;
-        problem_ = json_.contains(name) ? fmt::format("Invalid parameter type for '{}', expected: {}", name, type)
-                                        : fmt::format("Parameter '{}' is missing", name);
+        problem_ = json_.contains(name)
+                       ? fmt::format("Invalid parameter type for '{}', expected: {}", name, type)
+                       : fmt::format("Parameter '{}' is missing", name);
     }
     const Json& json_;
     std::string problem_;
@@ -121,10 +122,14 @@ Reply send_key(Call& call) {
         std::optional<Key> key;
         if (item.is_object() && item.contains("data")) {
             const Json& data = item["data"];
-            if (data.is_string()) key = key_from_name(data.get<std::string>());
-            else if (data.is_number_integer()) key = key_from_name(fmt::format("0x{:x}", data.get<u64>()));
+            if (data.is_string())
+                key = key_from_name(data.get<std::string>());
+            else if (data.is_number_integer())
+                key = key_from_name(fmt::format("0x{:x}", data.get<u64>()));
         }
-        if (!key) return make_error(ErrorCode::kInvalidArgument, "Parameter 'keys' has an unknown key: {}", item.dump());
+        if (!key)
+            return make_error(ErrorCode::kInvalidArgument, "Parameter 'keys' has an unknown key: {}",
+                              item.dump());
         keys.push_back(*key);
     }
     call.monitor.control().input(call.monitor.guest()).combination(keys);
@@ -146,21 +151,37 @@ Reply query_name(Call& call) { return Json{{"name", call.monitor.vm().name()}}; 
 Reply query_kvm(Call&) { return Json{{"enabled", false}, {"present", false}}; }
 Reply query_cpus_fast(Call& call) {
     Json list = Json::array();
-    for (unsigned i = 0; i < call.monitor.vm().vcpu_count(); ++i) list.push_back({{"cpu-index", i}, {"target", "x86_64"}});
+    for (unsigned i = 0; i < call.monitor.vm().vcpu_count(); ++i)
+        list.push_back({{"cpu-index", i}, {"target", "x86_64"}});
     return list;
 }
 Reply query_commands(Call&);
-Reply negotiate(Call&) { return make_error(ErrorCode::kNotFound, "Capabilities negotiation is already complete, command ignored"); }
+Reply negotiate(Call&) {
+    return make_error(ErrorCode::kNotFound, "Capabilities negotiation is already complete, command ignored");
+}
 
 struct Row {
     const char* name;
     Reply (*run)(Call&);
 };
 constexpr Row kCommands[] = {
-    {"qmp_capabilities", negotiate}, {"query-status", query_status}, {"stop", stop}, {"cont", cont}, {"quit", quit},
-    {"system_reset", system_reset}, {"system_powerdown", system_powerdown}, {"screendump", screendump}, {"pmemsave", pmemsave},
-    {"memsave", memsave}, {"send-key", send_key}, {"human-monitor-command", human_monitor_command}, {"query-commands", query_commands},
-    {"query-version", query_version}, {"query-name", query_name}, {"query-kvm", query_kvm}, {"query-cpus-fast", query_cpus_fast},
+    {"qmp_capabilities", negotiate},
+    {"query-status", query_status},
+    {"stop", stop},
+    {"cont", cont},
+    {"quit", quit},
+    {"system_reset", system_reset},
+    {"system_powerdown", system_powerdown},
+    {"screendump", screendump},
+    {"pmemsave", pmemsave},
+    {"memsave", memsave},
+    {"send-key", send_key},
+    {"human-monitor-command", human_monitor_command},
+    {"query-commands", query_commands},
+    {"query-version", query_version},
+    {"query-name", query_name},
+    {"query-kvm", query_kvm},
+    {"query-cpus-fast", query_cpus_fast},
 };
 
 Reply query_commands(Call&) {
@@ -171,11 +192,14 @@ Reply query_commands(Call&) {
 
 std::string dump(const Json& json) { return json.dump(-1, ' ', false, Json::error_handler_t::replace); }
 
-Json error_reply(const char* kind, const std::string& text) { return {{"error", {{"class", kind}, {"desc", text}}}}; }
+Json error_reply(const char* kind, const std::string& text) {
+    return {{"error", {{"class", kind}, {"desc", text}}}};
+}
 
 }  // namespace
 
-QmpConnection::QmpConnection(ProcessControl& control, Send send) : control_(control), send_(std::move(send)), monitor_(control) {}
+QmpConnection::QmpConnection(ProcessControl& control, Send send)
+    : control_(control), send_(std::move(send)), monitor_(control) {}
 
 void QmpConnection::connected() {
     negotiated_ = false;
@@ -202,9 +226,12 @@ void QmpConnection::feed(std::string_view bytes) {
             continue;
         }
         if (in_string_) {
-            if (escaped_) escaped_ = false;
-            else if (byte == '\\') escaped_ = true;
-            else if (byte == '"') in_string_ = false;
+            if (escaped_)
+                escaped_ = false;
+            else if (byte == '\\')
+                escaped_ = true;
+            else if (byte == '"')
+                in_string_ = false;
         } else if (byte == '"') {
             in_string_ = true;
         } else if (byte == '{' || byte == '[') {
@@ -218,8 +245,10 @@ void QmpConnection::feed(std::string_view bytes) {
 
 void QmpConnection::command(const std::string& text) {
     Json request = Json::parse(text, nullptr, false);
-    if (request.is_discarded()) return send_(dump(error_reply("GenericError", "JSON parse error, invalid text")));
-    if (!request.is_object()) return send_(dump(error_reply("GenericError", "QMP input must be a JSON object")));
+    if (request.is_discarded())
+        return send_(dump(error_reply("GenericError", "JSON parse error, invalid text")));
+    if (!request.is_object())
+        return send_(dump(error_reply("GenericError", "QMP input must be a JSON object")));
     Json id = request.contains("id") ? request["id"] : Json();
     auto reply = [&](Json json) {
         if (!id.is_null()) json["id"] = id;
@@ -228,33 +257,47 @@ void QmpConnection::command(const std::string& text) {
     if (!request.contains("execute") || !request["execute"].is_string())
         return reply(error_reply("GenericError", "QMP input lacks member 'execute'"));
     std::string name = request["execute"];
-    const Row* row = std::find_if(std::begin(kCommands), std::end(kCommands), [&](const Row& r) { return name == r.name; });
+    const Row* row = std::find_if(std::begin(kCommands), std::end(kCommands),
+                                  [&](const Row& r) { return name == r.name; });
     if (!negotiated_) {
         if (name != "qmp_capabilities")
-            return reply(error_reply("CommandNotFound", row == std::end(kCommands) ? fmt::format("The command {} has not been found", name)
-                                                                                  : "Expecting capabilities negotiation with 'qmp_capabilities'"));
+            return reply(error_reply("CommandNotFound",
+                                     row == std::end(kCommands)
+                                         ? fmt::format("The command {} has not been found", name)
+                                         : "Expecting capabilities negotiation with 'qmp_capabilities'"));
         negotiated_ = true;
         return reply({{"return", Json::object()}});
     }
-    if (row == std::end(kCommands)) return reply(error_reply("CommandNotFound", fmt::format("The command {} has not been found", name)));
+    if (row == std::end(kCommands))
+        return reply(error_reply("CommandNotFound", fmt::format("The command {} has not been found", name)));
     Json arguments = request.contains("arguments") ? request["arguments"] : Json::object();
-    if (!arguments.is_object()) return reply(error_reply("GenericError", "QMP input member 'arguments' must be an object"));
+    if (!arguments.is_object())
+        return reply(error_reply("GenericError", "QMP input member 'arguments' must be an object"));
     Call call{monitor_, Arguments(arguments)};
     Reply result = row->run(call);
-    if (result) reply({{"return", *result}});
-    else reply(error_reply(row->run == negotiate ? "CommandNotFound" : "GenericError", result.error().text()));
+    if (result)
+        reply({{"return", *result}});
+    else
+        reply(error_reply(row->run == negotiate ? "CommandNotFound" : "GenericError", result.error().text()));
+    if (row->run == system_reset && result) host_reset_ = true;
     if (call.event && result) event(call.event, monitor_.vm().name(), 0);
     quit_ |= call.quit;
 }
 
 void QmpConnection::event(const char* name, const std::string& guest, int exit_status) {
     if (!negotiated_) return;
-    auto now = std::chrono::duration_cast<std::chrono::microseconds>(std::chrono::system_clock::now().time_since_epoch()).count();
-    Json json{{"timestamp", {{"seconds", now / 1'000'000}, {"microseconds", now % 1'000'000}}}, {"event", name}};
-    if (std::string_view(name) == "SHUTDOWN" || std::string_view(name) == "RESET") {
-        json["data"] = {{"guest", !quit_}, {"reason", quit_ ? "host-qmp-quit" : std::string_view(name) == "RESET" ? "guest-reset" : "guest-shutdown"}};
-        if (std::string_view(name) == "SHUTDOWN") json["data"]["exit-status"] = exit_status;
-        json["data"]["vm"] = guest;
+    auto now = std::chrono::duration_cast<std::chrono::microseconds>(
+                   std::chrono::system_clock::now().time_since_epoch())
+                   .count();
+    Json json{{"timestamp", {{"seconds", now / 1'000'000}, {"microseconds", now % 1'000'000}}},
+              {"event", name}};
+    bool shutdown = std::string_view(name) == "SHUTDOWN", reset = std::string_view(name) == "RESET";
+    if (shutdown || reset) {
+        bool by_host = shutdown ? quit_ : std::exchange(host_reset_, false);
+        const char* host_reason = shutdown ? "host-qmp-quit" : "host-qmp-system-reset";
+        const char* guest_reason = shutdown ? "guest-shutdown" : "guest-reset";
+        json["data"] = {{"guest", !by_host}, {"reason", by_host ? host_reason : guest_reason}, {"vm", guest}};
+        if (shutdown) json["data"]["exit-status"] = exit_status;
     } else if (control_.host().vms().size() > 1) {
         json["data"] = {{"vm", guest}};
     }

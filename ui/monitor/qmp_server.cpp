@@ -6,7 +6,10 @@
 namespace shadowbox {
 
 QmpServer::QmpServer(ProcessControl& control, CommandThread& commands, std::unique_ptr<CharLine> line)
-    : control_(control), commands_(commands), line_(std::move(line)), connection_(control, [this](const std::string& text) {
+    : control_(control),
+      commands_(commands),
+      line_(std::move(line)),
+      connection_(control, [this](const std::string& text) {
           std::string bytes = text + "\r\n";
           line_->send({reinterpret_cast<const u8*>(bytes.data()), bytes.size()});
       }) {}

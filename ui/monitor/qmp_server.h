@@ -11,7 +11,7 @@
 namespace shadowbox {
 
 class QmpServer {
- public:
+   public:
     QmpServer(ProcessControl& control, CommandThread& commands, std::unique_ptr<CharLine> line);
     ~QmpServer();
     void open();
@@ -20,7 +20,7 @@ class QmpServer {
     /// From any thread.
     void vm_event(unsigned guest, VmEvent event);
 
- private:
+   private:
     ProcessControl& control_;
     CommandThread& commands_;
     std::unique_ptr<CharLine> line_;

@@ -12,8 +12,10 @@
 
 #include "cpu/block.h"
 #include "cpu/cpu_model.h"
+#include "cpu/decoder.h"
 #include "cpu/vcpu.h"
 #include "mmu/zero_fill_pager.h"
+#include "tests/row_log.h"
 
 namespace shadowbox {
 
@@ -69,6 +71,7 @@ class SimdMachine {
         bytes.push_back(0xF4);
         memory.write(Gpa(kCode), bytes);
         cpu->blocks->flush();
+        if (RowLog::instance().on()) log_rows(bytes);
         cpu->rip = kCode;
         cpu->gpr[kRsp] = kStack;
         cpu->safepoint.enter();
@@ -109,6 +112,17 @@ class SimdMachine {
     std::unique_ptr<Vcpu> cpu;
 
  private:
+    void log_rows(std::vector<u8> bytes) {
+        std::size_t end = bytes.size();
+        bytes.resize(end + 16, 0x90);
+        for (std::size_t at = 0; at < end;) {
+            Insn insn;
+            DecodeContext context{cpu->mode, kCode + at, &model};
+            if (decode_insn(context, bytes.data() + at, 16, insn) != DecodeStatus::kOk) return;
+            RowLog::instance().note(insn.row, "unit_cpu: " + Catch::getResultCapture().getCurrentTestName());
+            at += insn.length;
+        }
+    }
     void enter_long_mode() {
         cpu->efer = efer::kLME | efer::kLMA;
         cpu->cr3 = 0x1000;

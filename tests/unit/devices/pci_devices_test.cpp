@@ -24,20 +24,22 @@ struct Full : test::PciBoard {
 
 /// An IDE command with a plausible task file, or a packet, most of them moving data.
 void command(Full& b, SeededRandom& random) {
-    static constexpr u8 kCodes[] = {0x20, 0x24, 0x30, 0x34, 0xC4, 0xC5, 0xC8, 0xCA, 0x25, 0x35, 0xEC, 0xA1,
-                                    0xA0, 0xEF, 0xE7, 0xC6, 0x91, 0xB0, 0x90, 0x08, 0x40, 0xF8};
-    static constexpr u8 kPackets[] = {0x00, 0x03, 0x12, 0x1B, 0x25, 0x28, 0x43, 0x46, 0x4A, 0x51, 0x5A, 0xA8,
-                                      0xAD, 0xBD, 0xBE, 0x1E};
+    static constexpr u8 kCodes[] = {0x20, 0x24, 0x30, 0x34, 0xC4, 0xC5, 0xC8, 0xCA, 0x25, 0x35, 0xEC,
+                                    0xA1, 0xA0, 0xEF, 0xE7, 0xC6, 0x91, 0xB0, 0x90, 0x08, 0x40, 0xF8};
+    static constexpr u8 kPackets[] = {0x00, 0x03, 0x12, 0x1B, 0x25, 0x28, 0x43, 0x46,
+                                      0x4A, 0x51, 0x5A, 0xA8, 0xAD, 0xBD, 0xBE, 0x1E};
     u16 base = random.one_in(2) ? 0x1F0 : 0x170;
     for (u16 i = 1; i < 6; ++i)
-        b.out8(static_cast<u16>(base + i), static_cast<u32>(random.one_in(2) ? random.below(4) : random.next()));
+        b.out8(static_cast<u16>(base + i),
+               static_cast<u32>(random.one_in(2) ? random.below(4) : random.next()));
     b.out8(static_cast<u16>(base + 6), random.one_in(5) ? 0xB0 : 0xE0);
     u8 code = random.one_in(10) ? static_cast<u8>(random.next()) : kCodes[random.below(std::size(kCodes))];
     if (base == 0x170 && random.one_in(2)) code = 0xA0;
     b.out8(static_cast<u16>(base + 7), code);
     if (code == 0xA0) {
         b.out16(base, kPackets[random.below(std::size(kPackets))] | static_cast<u32>(random.below(4)) << 8);
-        for (int i = 0; i < 5; ++i) b.out16(base, static_cast<u32>(random.below(8)) << (random.one_in(2) ? 8 : 0));
+        for (int i = 0; i < 5; ++i)
+            b.out16(base, static_cast<u32>(random.below(8)) << (random.one_in(2) ? 8 : 0));
     }
     u64 words = random.below(random.one_in(4) ? 5000 : 300);
     for (u64 i = 0; i < words; ++i) {
@@ -67,14 +69,16 @@ void poke(Full& b, SeededRandom& random) {
     } else if (kind < 18 && random.one_in(4)) {
         static constexpr unsigned kSlots[][2] = {{0, 0}, {1, 0}, {1, 1}, {1, 3}, {2, 0}};
         auto& where = kSlots[random.below(5)];
-        b.set_config(where[0], where[1], static_cast<unsigned>(random.below(256)), static_cast<u32>(random.next()),
-                     size);
+        b.set_config(where[0], where[1], static_cast<unsigned>(random.below(256)),
+                     static_cast<u32>(random.next()), size);
         if (random.one_in(3)) set_up_pci(b.pci);
     } else if (kind == 18) {
         b.out8(random.one_in(2) ? 0xC000 : 0xC008, random.one_in(3) ? 0 : 9);
-        u32 entry[2] = {static_cast<u32>(random.below(0x300000)), 0x80000000 | static_cast<u32>(random.below(65536))};
+        u32 entry[2] = {static_cast<u32>(random.below(0x300000)),
+                        0x80000000 | static_cast<u32>(random.below(65536))};
         b.memory.guest.write(Gpa(0x2000), std::span(reinterpret_cast<u8*>(entry), 8));
-        b.out32(random.one_in(2) ? 0xC004 : 0xC00C, random.one_in(8) ? static_cast<u32>(random.next()) : 0x2000);
+        b.out32(random.one_in(2) ? 0xC004 : 0xC00C,
+                random.one_in(8) ? static_cast<u32>(random.next()) : 0x2000);
     } else {
         b.time.clock.now_ += random.below(1'000'000);
         if (random.one_in(20)) b.cdrom->insert(random.one_in(2) ? &b.compact_disc : nullptr);
@@ -129,7 +133,8 @@ TEST_CASE("pci devices: saved, loaded into a fresh machine and saved again is eq
             Archive a, b;
             first.devices[i]->serialize(a), second.devices[i]->serialize(b);
             INFO(first.devices[i]->name());
-            auto at = std::mismatch(a.bytes().begin(), a.bytes().end(), b.bytes().begin()).first - a.bytes().begin();
+            auto at = std::mismatch(a.bytes().begin(), a.bytes().end(), b.bytes().begin()).first -
+                      a.bytes().begin();
             CAPTURE(seed, at);
             CHECK((a.bytes() == b.bytes()));
         }

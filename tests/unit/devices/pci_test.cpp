@@ -15,7 +15,10 @@ struct Card final : PciDevice, MmioHandler {
     explicit Card(ApicMessageSink& sink)
         : PciDevice("card", {.vendor = 0x1234, .device = 0x5678, .class_code = 0xFF0000, .interrupt_pin = 1}),
           ports([this](u16 offset, unsigned) { return u32{0x40} + offset; },
-                [this](u16 offset, unsigned, u32 value) { last_port = {offset, value}; }, 4) {
+                [this](u16 offset, unsigned, u32 value) {
+                    last_port = {offset, value};
+                },
+                4) {
         add_port_bar(0, 32, ports);
         add_mmio_bar(1, 4096, *this);
         add_mmio_bar(2, u64{1} << 20, *this, pci::kBar64 | pci::kBarPrefetchable);

@@ -48,10 +48,11 @@ struct VgaTest : test::PciBoard {
         out8(0x3C2, 0x67);
         pair(0x3C4, 1, 0x01), pair(0x3C4, 2, 0x03), pair(0x3C4, 3, 0x00), pair(0x3C4, 4, 0x02);
         pair(0x3D4, 0x11, 0x0E);
-        u8 crtc[] = {0x5F, 0x4F, 0x50, 0x82, 0x55, 0x81, 0xBF, 0x1F, 0x00, 0x4F, 0x0D, 0x0E, 0, 0, 0, 0,
-                     0x9C, 0x8E, 0x8F, 0x28, 0x1F, 0x96, 0xB9, 0xA3, 0xFF};
+        u8 crtc[] = {0x5F, 0x4F, 0x50, 0x82, 0x55, 0x81, 0xBF, 0x1F, 0x00, 0x4F, 0x0D, 0x0E, 0,
+                     0,    0,    0,    0x9C, 0x8E, 0x8F, 0x28, 0x1F, 0x96, 0xB9, 0xA3, 0xFF};
         for (u8 i = 0; i < 25; ++i) pair(0x3D4, i, crtc[i]);
-        pair(0x3CE, 5, 0x10), pair(0x3CE, 6, 0x0E), pair(0x3CE, 8, 0xFF), pair(0x3CE, 1, 0), pair(0x3CE, 3, 0);
+        pair(0x3CE, 5, 0x10), pair(0x3CE, 6, 0x0E), pair(0x3CE, 8, 0xFF), pair(0x3CE, 1, 0),
+            pair(0x3CE, 3, 0);
         palette16();
         attribute(0x10, 0x0C);
         screen_on();
@@ -64,7 +65,8 @@ struct VgaTest : test::PciBoard {
         text_mode();
         planar_window();
         pair(0x3CE, 5, shift);
-        pair(0x3D4, 0x11, 0x0E), pair(0x3D4, 9, 0x40), pair(0x3D4, 0x13, offset), pair(0x3D4, 0x17, mode_control);
+        pair(0x3D4, 0x11, 0x0E), pair(0x3D4, 9, 0x40), pair(0x3D4, 0x13, offset),
+            pair(0x3D4, 0x17, mode_control);
         pair(0x3D4, 0x14, underline);
         screen_on();
     }
@@ -80,9 +82,7 @@ struct VgaTest : test::PciBoard {
         dispi(1, width), dispi(2, height), dispi(3, bits);
         dispi(4, enable);
     }
-    void place_bar(u32 where) {
-        set_config(2, 0, 0x10, where), set_config(2, 0, 4, 3, 2);
-    }
+    void place_bar(u32 where) { set_config(2, 0, 0x10, where), set_config(2, 0, 4, 3, 2); }
 };
 
 }  // namespace
@@ -334,7 +334,8 @@ TEST_CASE("vga: whatever the registers say, drawing is safe") {
         for (unsigned i = 0; i < 60; ++i) {
             u16 port = static_cast<u16>(0x3B0 + random.below(48));
             t.ports.write(port, 1u << random.below(2), static_cast<u32>(random.next()));
-            if (random.one_in(4)) t.dispi(static_cast<u16>(random.below(12)), static_cast<u16>(random.next()));
+            if (random.one_in(4))
+                t.dispi(static_cast<u16>(random.below(12)), static_cast<u16>(random.next()));
             t.mmio.write(Gpa(0xA0000 + random.below(0x20000)), 1u << random.below(4), random.next());
             t.mmio.read(Gpa(0xA0000 + random.below(0x20000)), 1u << random.below(4));
         }

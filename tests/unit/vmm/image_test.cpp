@@ -112,14 +112,16 @@ TEST_CASE("image: a second user of a writable image is refused and told of -snap
         CHECK(text.find("-snapshot") != std::string::npos);
         refusal(path, ImageMode::kReadOnly);
     }
-    auto reader = ImageFile::open(path, ImageMode::kReadOnly), other = ImageFile::open(path, ImageMode::kReadOnly);
+    auto reader = ImageFile::open(path, ImageMode::kReadOnly),
+         other = ImageFile::open(path, ImageMode::kReadOnly);
     CHECK((reader && other));
     refusal(path, ImageMode::kWritable);
 }
 
 TEST_CASE("image: what cannot be used is refused in one line") {
     Directory directory;
-    CHECK(refusal(directory.path / "missing.img", ImageMode::kReadOnly).find("No such file") != std::string::npos);
+    CHECK(refusal(directory.path / "missing.img", ImageMode::kReadOnly).find("No such file") !=
+          std::string::npos);
     CHECK(refusal(directory.file("empty.img", 0), ImageMode::kReadOnly).find("empty") != std::string::npos);
     CHECK(refusal(directory.path, ImageMode::kReadOnly).find("directory") != std::string::npos);
     refusal(directory.file("odd.img", 1000), ImageMode::kWritable);
@@ -182,12 +184,18 @@ TEST_CASE("deterministic executor: completes in order, a fixed guest time after 
     TimerQueue timers(clock);
     DeterministicIoExecutor executor(timers);
     std::string order;
-    executor.submit([&] { order += 'w'; return IoStatus::kOk; }, [&](IoStatus) {
-        order += 'a';
-        executor.submit([] { return IoStatus::kOk; }, [&](IoStatus) { order += 'c'; });
-    });
+    executor.submit(
+        [&] {
+            order += 'w';
+            return IoStatus::kOk;
+        },
+        [&](IoStatus) {
+            order += 'a';
+            executor.submit([] { return IoStatus::kOk; }, [&](IoStatus) { order += 'c'; });
+        });
     clock.time = 50'000;
-    executor.submit([] { return IoStatus::kError; }, [&](IoStatus status) { order += status == IoStatus::kError ? 'b' : '?'; });
+    executor.submit([] { return IoStatus::kError; },
+                    [&](IoStatus status) { order += status == IoStatus::kError ? 'b' : '?'; });
     CHECK(order == "w");
     CHECK(timers.next_deadline() == 100'000);
     clock.time = 100'000;
@@ -205,11 +213,11 @@ TEST_CASE("host executor: work runs in order on its thread, completions where th
     std::string path = directory.file("disk.img", 1 << 20, 0);
     std::atomic<unsigned> woken{0};
     std::thread::id caller = std::this_thread::get_id();
+    std::vector<Bytes> blocks;  // outlives the executor, which finishes its work when it goes
     {
         HostIoExecutor executor([&] { ++woken; });
         auto image = ImageFile::open(path, ImageMode::kWritable);
         ImageBackend backend(std::move(*image), executor);
-        std::vector<Bytes> blocks;
         for (unsigned i = 0; i < 64; ++i) blocks.emplace_back(8192, static_cast<u8>(i + 1));
         unsigned done = 0;
         for (unsigned i = 0; i < 64; ++i)
@@ -223,7 +231,8 @@ TEST_CASE("host executor: work runs in order on its thread, completions where th
         CHECK(woken == 64);
         executor.run_completions();
         CHECK(done == 64);
-        backend.write(512 << 10, std::span<u8>(blocks[0]), [](IoStatus) { FAIL("nobody runs completions any more"); });
+        backend.write(512 << 10, std::span<u8>(blocks[0]),
+                      [](IoStatus) { FAIL("nobody runs completions any more"); });
     }
     Bytes written = content(path);
     for (unsigned i = 0; i < 64; ++i) CHECK(written[i * 4096] == i + 1);
@@ -237,7 +246,8 @@ TEST_CASE("drives: places by index, the CD at the secondary master, the rest in 
     TimerQueue timers(clock);
     DeterministicIoExecutor executor(timers);
     MachineConfig config;
-    auto drive = [&](const char* name, bool cdrom, int index, DriveInterface interface = DriveInterface::kIde) {
+    auto drive = [&](const char* name, bool cdrom, int index,
+                     DriveInterface interface = DriveInterface::kIde) {
         DriveConfig d;
         d.file = directory.file(name, 4096);
         d.cdrom = cdrom;

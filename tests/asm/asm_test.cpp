@@ -1,0 +1,80 @@
+// SPDX-License-Identifier: MIT
+// Runs every guest of tests/asm/guests and tests/asm/bugs in the matrix: the budget whole, one instruction at a time, and in random
+// slices. Each must report success, and all must end in the same state with the same count. A guest's first line may say
+//   ; vcpus: 2          ; ends: shutdown
+// The environment variable ASM_ONLY=name runs those whose name contains it.
+#define CATCH_CONFIG_MAIN
+#include <catch2/catch.hpp>
+
+#include <cstdlib>
+#include <filesystem>
+#include <fstream>
+#include <iterator>
+
+#include "guest_machine.h"
+
+using namespace shadowbox;
+using namespace shadowbox::asm_test;
+
+namespace {
+
+struct Guest { std::string name; std::filesystem::path binary; unsigned vcpus; bool shutdown; };
+
+std::vector<Guest> guests() {
+    std::vector<Guest> list;
+    for (const char* folder : {"guests", "bugs"}) {
+        std::filesystem::path sources = std::filesystem::path(ASM_SOURCES) / folder;
+        if (!std::filesystem::exists(sources)) continue;
+        for (const auto& entry : std::filesystem::directory_iterator(sources)) {
+            if (entry.path().extension() != ".asm") continue;
+            std::ifstream in(entry.path());
+            std::string first;
+            std::getline(in, first);
+            std::string stem = entry.path().stem().string();
+            list.push_back({std::string(folder) + "/" + stem, std::filesystem::path(ASM_BINARIES) / (stem + ".bin"),
+                            first.find("vcpus: 2") != std::string::npos ? 2u : 1u, first.find("ends: shutdown") != std::string::npos});
+        }
+    }
+    std::sort(list.begin(), list.end(), [](const Guest& a, const Guest& b) { return a.name < b.name; });
+    return list;
+}
+
+GuestResult run(const Guest& guest, Slicing slicing, u64 seed) {
+    std::ifstream in(guest.binary, std::ios::binary);
+    std::vector<u8> image((std::istreambuf_iterator<char>(in)), std::istreambuf_iterator<char>());
+    REQUIRE(!image.empty());
+    return GuestMachine(guest.vcpus, "asm/" + guest.name).run(image, slicing, seed);
+}
+
+void check_end(const Guest& guest, const GuestResult& result, const char* how) {
+    INFO(guest.name << ", " << how << "\n" << result.story);
+    if (guest.shutdown) {
+        CHECK(result.shutdown);
+    } else {
+        CHECK_FALSE(result.shutdown);
+        CHECK(result.reported == 0);  // else: the number of the check in the guest's source
+    }
+}
+
+}  // namespace
+
+TEST_CASE("asm: every guest reports success, and the same however its budget is cut") {
+    std::vector<Guest> all = guests();
+    if (const char* only = std::getenv("ASM_ONLY")) std::erase_if(all, [only](const Guest& g) { return g.name.find(only) == std::string::npos; });
+    REQUIRE(!all.empty());
+    for (const Guest& guest : all) {
+        GuestResult whole = run(guest, Slicing::kWhole, 0);
+        check_end(guest, whole, "budget whole");
+        GuestResult single = run(guest, Slicing::kSingle, 0);
+        check_end(guest, single, "one instruction at a time");
+        {
+            INFO(guest.name << ": whole and single");
+            CHECK(whole.state == single.state);
+        }
+        for (u64 seed : {1, 2, 3}) {
+            GuestResult sliced = run(guest, Slicing::kRandom, seed);
+            INFO(guest.name << ": slices, seed " << seed);
+            CHECK(sliced.state == whole.state);
+        }
+    }
+}

@@ -1,0 +1,161 @@
+// SPDX-License-Identifier: MIT
+// A machine without devices for the guests of tests/asm: RAM, one or two vCPUs in turn on this thread, a clock that counts the
+// first vCPU's retired instructions, and port F4H where a guest reports: 0 is success, else the number of the check that failed.
+#pragma once
+
+#include <functional>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "cpu/block.h"
+#include "cpu/cpu_model.h"
+#include "cpu/interrupts.h"
+#include "cpu/local_apic.h"
+#include "cpu/vcpu.h"
+#include "tests/row_log.h"
+#include "mmu/zero_fill_pager.h"
+
+namespace shadowbox::asm_test {
+
+/// How the budget is cut: the result must not depend on it.
+enum class Slicing : u8 { kWhole, kSingle, kRandom };
+
+struct GuestResult {
+    int reported = -1;          ///< what the guest wrote to port F4H; -1: nothing
+    bool shutdown = false;
+    std::string state;          ///< registers and retired count of every vCPU, hash of memory
+    std::string story;          ///< for messages
+    u64 retired = 0;
+};
+
+class GuestMachine : public MachineBus, public ApicMessageSink, public EoiListener, public GuestClock {
+ public:
+    static constexpr u64 kLoad = 0x7C00, kMemoryPages = 4096;
+
+    GuestMachine(unsigned vcpus, std::string name)
+        : name_(std::move(name)), pool_(std::move(*MachinePool::create(2 * kMemoryPages, 8192))), memory_(*pool_, pager_, VmId(1)) {
+        memory_.map_ram(Ppn(0), kMemoryPages);
+        for (unsigned i = 0; i < vcpus; ++i) {
+            cpus_.push_back(std::make_unique<Vcpu>(i, memory_, *this, *this, *this, cpu_model_v2()));
+            Vcpu& cpu = *cpus_.back();
+            cpu.vcpu_count = vcpus;
+            cpu.alone = true;
+            cpu.exact_time = true;
+            cpu.on_timer_changed = [this, &cpu] { limit_to_deadline(cpu); };
+        }
+    }
+
+    GuestResult run(const std::vector<u8>& image, Slicing slicing, u64 seed) {
+        memory_.write(Gpa(kLoad), image);
+        Vcpu& first = *cpus_[0];
+        first.seg[kCs] = {0, 0x93, 0xFFFF, 0};
+        first.rip = kLoad;
+        first.gpr[kRsp] = 0x7000;
+        first.update_mode();
+        random_ = seed;
+        GuestResult result;
+        for (u64 turns = 0; turns < kMaxTurns && !result.shutdown; ++turns) {
+            bool progress = false;
+            for (auto& cpu : cpus_) progress |= turn(*cpu, slicing, result);
+            result.reported = reported_;
+            if (!progress && (reported_ >= 0 || !skip_to_deadline())) break;
+        }
+        result.state = state();
+        result.retired = first.retired;
+        result.story = first.dump() + (result.shutdown ? shutdown_story(first) : "");
+        return result;
+    }
+
+    // --- MachineBus ---
+    u32 port_read(u16 port, unsigned) override { return port == 0xF5 ? 0x5A5A5A5A : ~0u; }
+    void port_write(u16 port, unsigned, u32 value) override {
+        if (port == 0xF4 && reported_ < 0) reported_ = static_cast<int>(value & 0xFF);
+        if (port == 0xF6) cpus_[0]->post_nmi();
+    }
+    u64 mmio_read(Gpa, unsigned) override { return ~u64{0}; }
+    void mmio_write(Gpa, unsigned, u64) override {}
+    u8 acknowledge_pic() override { return 7; }
+    void run_exclusive(std::function<void()> work) override { work(); }
+    const GuestClock& clock() const override { return *this; }
+    void deliver(const ApicMessage& m) override {
+        for (auto& cpu : cpus_) {
+            if (!cpu->apic->matches(m.destination, m.logical)) continue;
+            switch (m.delivery) {
+                case ApicDelivery::kNmi: cpu->post_nmi(); break;
+                case ApicDelivery::kInit: cpu->apic->post_init(); break;
+                case ApicDelivery::kStartup: cpu->apic->post_sipi(m.vector); break;
+                default: cpu->apic->post(m.vector, m.level_triggered); break;
+            }
+        }
+    }
+    void end_of_interrupt(u8) override {}
+    GuestNs now() const override { return skipped_ + cpus_[0]->retired_now(); }
+    u64 wall_base_seconds() const override { return 0; }
+
+ private:
+    static constexpr u64 kMaxTurns = 20000;  // a guest takes far less
+
+    /// With two vCPUs each gets exactly 100 instructions in turn, however they are cut.
+    bool turn(Vcpu& cpu, Slicing slicing, GuestResult& result) {
+        u64 quantum = 100, goal = cpu.retired + quantum;
+        bool progress = false;
+        while (cpu.retired < goal) {
+            cpu.apic->run_timer(now());
+            if (cpu.halted || cpu.waiting_for_sipi()) {
+                if (!cpu.wakeup_pending()) return progress;
+                cpu.halted = false;
+                cpu.recheck_interrupts();
+            }
+            u64 left = goal - cpu.retired, slice = left;
+            if (slicing == Slicing::kSingle) slice = 1;
+            if (slicing == Slicing::kRandom) slice = std::min<u64>(left, 1 + next_random() % 37);
+            GuestNs deadline = cpu.apic->next_deadline();
+            if (deadline != kNever) slice = std::min<u64>(slice, deadline > now() ? deadline - now() : 1);
+            cpu.safepoint.enter();
+            u64 before = cpu.retired;
+            ExitReason reason = cpu.run(static_cast<i64>(slice));
+            if (reason == ExitReason::kWaitPage) cpu.mmu.wait_for_page();
+            if (reason == ExitReason::kExclusive) reason = cpu.step_exclusive();
+            cpu.safepoint.leave();
+            if (reason == ExitReason::kShutdown) { result.shutdown = true; return true; }
+            if (slicing == Slicing::kSingle && cpu.block) RowLog::instance().note(cpu.block->insns[0].row, name_);
+            stuck_ = cpu.retired == before ? stuck_ + 1 : 0;
+            if (stuck_ > 1000) { result.shutdown = true; return true; }
+            cpu.halted = reason == ExitReason::kHalt;
+            progress = true;
+        }
+        return progress;
+    }
+    void limit_to_deadline(Vcpu& cpu) {
+        GuestNs deadline = cpu.apic->next_deadline();
+        if (deadline != kNever) cpu.shrink_budget(deadline > now() ? static_cast<i64>(deadline - now()) : 0);
+    }
+    /// Everyone sleeps: the clock goes to the next timer.
+    bool skip_to_deadline() {
+        GuestNs next = kNever;
+        for (auto& cpu : cpus_) next = std::min(next, cpu->apic->next_deadline());
+        if (next == kNever) return false;
+        if (next > now()) skipped_ += next - now();
+        for (auto& cpu : cpus_) {
+            cpu->apic->run_timer(now());
+        }
+        return true;
+    }
+    u64 next_random() { return random_ = random_ * 6364136223846793005u + 1442695040888963407u, random_ >> 33; }
+    std::string state() {
+        std::string text;
+        for (auto& cpu : cpus_) text += cpu->dump();
+        return text + fmt::format("memory {:x}", memory_.content_hash());
+    }
+
+    std::string name_;
+    std::unique_ptr<MachinePool> pool_;
+    ZeroFillPager pager_;
+    GuestMemory memory_;
+    std::vector<std::unique_ptr<Vcpu>> cpus_;
+    int reported_ = -1;
+    u64 skipped_ = 0, random_ = 1, stuck_ = 0;
+};
+
+}  // namespace shadowbox::asm_test
