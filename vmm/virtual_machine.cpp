@@ -131,18 +131,23 @@ VirtualMachine::~VirtualMachine() {
     vcpus_.clear();
 }
 
+/// Device lock held, no vCPU inside guest code. The physical map is as after power-on before firmware or kernel is put into it.
 void VirtualMachine::power_on() {
-    std::lock_guard lock(device_lock_);
     board_->reset();
     for (auto& vcpu : vcpus_) vcpu->reset();
+    run_exclusive_work();
     start_firmware(*this);
 }
 
 void VirtualMachine::start() {
-    power_on();
+    started_ = true;
     {
         std::lock_guard life(life_mutex_);
         gate_.hold();  // closed until resume()
+    }
+    {
+        std::lock_guard lock(device_lock_);
+        power_on();
     }
     if (!host_.config().icount) {
         for (auto& vcpu : vcpus_) threads_.emplace_back([this, &vcpu] { vcpu_main(*vcpu); });
@@ -203,6 +208,10 @@ void VirtualMachine::request_end(VmState state, int status, std::string reason) 
 }
 
 void VirtualMachine::stop() {
+    if (!started_) {
+        ending_ = true;
+        return;
+    }
     request_end(VmState::kPoweredOff, 0, "stopped");
     for (std::thread& thread : threads_) if (thread.joinable()) thread.join();
     threads_.clear();
@@ -213,9 +222,7 @@ void VirtualMachine::do_reset() {
     {
         std::lock_guard lock(device_lock_);
         if (reset_pending_.exchange(false)) {
-            board_->reset();
-            for (auto& vcpu : vcpus_) vcpu->reset();
-            start_firmware(*this);
+            power_on();
             tell(VmEvent::kReset);
         }
     }
@@ -284,6 +291,12 @@ void VirtualMachine::run_exclusive(std::function<void()> work) {
 void VirtualMachine::drain_exclusive() {
     std::lock_guard exclusive(exclusive_mutex_);
     gate_.hold();
+    run_exclusive_work();
+    gate_.release();
+}
+
+/// The gate is held, or the VM has not started.
+void VirtualMachine::run_exclusive_work() {
     std::vector<std::function<void()>> work;
     {
         std::lock_guard lock(exclusive_queue_mutex_);
@@ -291,7 +304,6 @@ void VirtualMachine::drain_exclusive() {
         exclusive_pending_ = false;
     }
     for (auto& item : work) item();
-    gate_.release();
 }
 
 void VirtualMachine::triple_fault(Vcpu& vcpu) {

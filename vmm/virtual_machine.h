@@ -99,6 +99,7 @@ class VirtualMachine final : public MachineBus {
     void sleep_in_halt(Vcpu& vcpu);
     void after_exit(Vcpu& vcpu, int reason);
     void drain_exclusive();
+    void run_exclusive_work();
     void do_outside_work();  ///< exclusive work and resets that wait for a vCPU thread
     void do_reset();
     void triple_fault(Vcpu& vcpu);
@@ -131,6 +132,7 @@ class VirtualMachine final : public MachineBus {
     std::vector<std::function<void()>> exclusive_work_; // guarded by exclusive_queue_mutex_
     std::atomic<bool> exclusive_pending_{false}, reset_pending_{false}, ending_{false};
     std::mutex life_mutex_;                             // start, pause, resume, stop
+    std::atomic<bool> started_{false};
     bool paused_ = true;                                // guarded by life_mutex_
     std::atomic<VmState> state_{VmState::kPaused};
     std::atomic<int> exit_status_{0};

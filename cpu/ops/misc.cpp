@@ -83,18 +83,19 @@ SB_OP(op_aad) {
     return true;
 }
 
+/// Two bounds behind each other, each an access of its own.
+template <class T>
+static bool load_bounds(Vcpu& cpu, const Insn& insn, i64& index, i64& low, i64& high) {
+    u64 gva;
+    T first, second;
+    if (!operand_address(cpu, insn, 2 * sizeof(T), MemoryAccess::kRead, gva)) return false;
+    if (!load<T>(cpu, gva, first) || !load<T>(cpu, gva + sizeof(T), second)) return false;
+    index = LazyFlags::extend(static_cast<T>(cpu.gpr[insn.reg])), low = LazyFlags::extend(first), high = LazyFlags::extend(second);
+    return true;
+}
 SB_OP(op_bound) {
     i64 index, low, high;
-    u64 gva;
-    if (insn.osize == 1) {
-        i16 bounds[2];
-        if (!operand_address(cpu, insn, 4, MemoryAccess::kRead, gva) || !load_bytes(cpu, gva, 4, bounds)) return false;
-        index = static_cast<i16>(cpu.gpr[insn.reg]), low = bounds[0], high = bounds[1];
-    } else {
-        i32 bounds[2];
-        if (!operand_address(cpu, insn, 8, MemoryAccess::kRead, gva) || !load_bytes(cpu, gva, 8, bounds)) return false;
-        index = static_cast<i32>(cpu.gpr[insn.reg]), low = bounds[0], high = bounds[1];
-    }
+    if (!(insn.osize == 1 ? load_bounds<u16>(cpu, insn, index, low, high) : load_bounds<u32>(cpu, insn, index, low, high))) return false;
     return index < low || index > high ? cpu.raise(Vector::kBR) : true;
 }
 

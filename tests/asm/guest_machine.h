@@ -10,8 +10,10 @@
 
 #include "cpu/block.h"
 #include "cpu/cpu_model.h"
+#include "cpu/decoder.h"
 #include "cpu/interrupts.h"
 #include "cpu/local_apic.h"
+#include "cpu/memory_access.h"
 #include "cpu/vcpu.h"
 #include "tests/row_log.h"
 #include "mmu/zero_fill_pager.h"
@@ -113,19 +115,30 @@ class GuestMachine : public MachineBus, public ApicMessageSink, public EoiListen
             GuestNs deadline = cpu.apic->next_deadline();
             if (deadline != kNever) slice = std::min<u64>(slice, deadline > now() ? deadline - now() : 1);
             cpu.safepoint.enter();
+            if (slicing == Slicing::kSingle && RowLog::instance().on()) log_row(cpu);
             u64 before = cpu.retired;
             ExitReason reason = cpu.run(static_cast<i64>(slice));
             if (reason == ExitReason::kWaitPage) cpu.mmu.wait_for_page();
             if (reason == ExitReason::kExclusive) reason = cpu.step_exclusive();
             cpu.safepoint.leave();
             if (reason == ExitReason::kShutdown) { result.shutdown = true; return true; }
-            if (slicing == Slicing::kSingle && cpu.block) RowLog::instance().note(cpu.block->insns[0].row, name_);
             stuck_ = cpu.retired == before ? stuck_ + 1 : 0;
             if (stuck_ > 1000) { result.shutdown = true; return true; }
             cpu.halted = reason == ExitReason::kHalt;
             progress = true;
         }
         return progress;
+    }
+    /// The row of the next instruction. Reads code as the supervisor, which may set accessed bits early.
+    void log_row(Vcpu& cpu) {
+        u64 linear = cpu.long64() ? cpu.rip : (cpu.rip + cpu.seg[kCs].base) & 0xFFFFFFFF;
+        u8 bytes[16] = {};
+        unsigned size = static_cast<unsigned>(std::min<u64>(16, kPageSize - (linear & kPageOffsetMask)));
+        for (unsigned i = 0; i < size; ++i) if (!load_slow(cpu, linear + i, 1, bytes + i, true)) size = i;
+        cpu.exit = ExitReason::kNone;
+        Insn insn;
+        DecodeContext context{cpu.mode, cpu.rip, &cpu.model};
+        if (decode_insn(context, bytes, 16, insn) == DecodeStatus::kOk) RowLog::instance().note(insn.row, name_);
     }
     void limit_to_deadline(Vcpu& cpu) {
         GuestNs deadline = cpu.apic->next_deadline();
