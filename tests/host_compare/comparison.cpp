@@ -52,8 +52,12 @@ std::string fx_difference(const u8* n, const u8* e) {
 }  // namespace
 
 bool excused(const TestCase& c, const Outcome& n, const Outcome& e, const HostCpu& host) {
-    if (!host.amd || e.kind != Outcome::kException) return false;
-    bool access_fault = e.vector >= 12 && e.vector <= 14, same_place = n.end.rip == e.end.rip;
+    if (e.kind != Outcome::kException) return false;
+    // INT1, reached by a wild jump: hypervisors report it at the instruction.
+    if (n.vector == 1 && e.vector == 1 && !(n.end.flags & rflags::kTF) && e.end.rip - n.end.rip < 16) return true;
+    if (!host.amd) return false;
+    auto is_access = [](u8 vector) { return (vector >= 12 && vector <= 14) || vector == 17; };
+    bool both_access = is_access(e.vector) && is_access(n.vector), same_place = n.end.rip == e.end.rip;
     for (unsigned i = 0; i < c.insns; ++i) {
         const OpcodeRow& row = kOpcodeRows[c.row[i]];
         // CVT*PI with an unmasked SIMD exception: AMD has entered MMX mode already.
@@ -67,17 +71,19 @@ bool excused(const TestCase& c, const Outcome& n, const Outcome& e, const HostCp
         if (e.end.rip != kCode + c.starts[i]) continue;
         // SHA instructions take misaligned operands.
         if (row.feature == OpFeature::Sha && e.vector == 13 && !(n.vector == 13 && same_place)) return true;
+        // MXCSR bit 17 exists.
+        if (named(row, "ldmxcsr") && e.vector == 13) return true;
         // Two operands, or two pieces of one operand, fault: their order.
         bool pieces = has_operand(row, Operand::Mf80) || has_operand(row, Operand::Mbcd);
-        if ((named(row, "cmps") || named(row, "movs") || pieces) && access_fault && same_place && n.vector >= 12 && n.vector <= 14) return true;
-        // CALL whose push faults and whose target is no address.
-        if (named(row, "call") && access_fault && same_place && n.vector >= 12 && n.vector <= 14) return true;
+        if ((named(row, "cmps") || named(row, "movs") || pieces) && both_access && same_place) return true;
+        // CALL whose push faults and whose target is no address; ENTER with a frame and a stack that fault.
+        if ((named(row, "call") || named(row, "enter")) && both_access && same_place) return true;
         // A fault in the middle: AMD has written the registers popped so far, and reads environments in another order.
-        if (named(row, "popa") && same_place && n.vector == e.vector && access_fault) return true;
-        if ((named(row, "fldenv") || named(row, "frstor")) && same_place && access_fault && n.vector >= 12 && n.vector <= 14) return true;
+        if (named(row, "popa") && same_place && n.vector == e.vector && both_access) return true;
+        if ((named(row, "fldenv") || named(row, "frstor")) && same_place && both_access) return true;
         // ARPL reads before it asks for the right to write; BOUND reads its limits one by one.
         if (named(row, "arpl") && e.vector == 14 && (e.error & 2)) return true;
-        if ((named(row, "arpl") || named(row, "bound")) && same_place && access_fault && n.vector >= 12 && n.vector <= 14) return true;
+        if ((named(row, "arpl") || named(row, "bound")) && same_place && both_access) return true;
         // Misaligned, and beyond the segment's end.
         if ((row.attributes & aAligned) && same_place && e.vector == 12 && n.vector == 13) return true;
     }

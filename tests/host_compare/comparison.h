@@ -14,7 +14,7 @@ namespace shadowbox::compare {
 /// What differs, in words; empty if nothing that is defined.
 std::string difference(const TestCase& c, const Outcome& native, const Outcome& emulated);
 
-/// Ends where the vendors differ by design (row_use.cpp's table of forms): neither agreement nor difference.
+/// A difference where the vendors differ by design (row_use.cpp's table of outcomes): counted as skipped.
 bool excused(const TestCase& c, const Outcome& native, const Outcome& emulated, const HostCpu& host);
 
 /// Runs one case alone on both sides.

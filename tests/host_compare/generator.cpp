@@ -238,6 +238,8 @@ bool Generator::append(TestCase& c, const OpcodeRow& row, u16 number) {
     bool bad_lock = status == DecodeStatus::kUndefined && insn.lock;
     if ((status != DecodeStatus::kOk && !bad_lock) || insn.row != number || insn.length != e.size) return false;
     if (named(row, "int") && (insn.imm & 0xFF) == 0x80) return false;
+    bool control = has_operand(row, Operand::Cd);
+    if (bad_lock && control && host_.amd) return false;  // LOCK MOV CR0 is CR8 there
     if (named(row, "prefetchw") && !insn.mem && host_.amd) return false;
     if (is_near_branch(row) && !mode32_ && insn.osize == 1) return false;
     if (is_near_branch(row) && !mode32_) for (unsigned i = 0; i + 1 < e.size && e.bytes[i] != row.opcode; ++i) if (e.bytes[i] == 0x66) return false;

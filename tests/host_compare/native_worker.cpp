@@ -69,7 +69,11 @@ void store_outcome(const siginfo_t* info, const ucontext_t* uc, Outcome& out) {
     each_region(out.image, true);
 }
 
+/// Flat data segments for compatibility mode, base 0 for FS and GS in both. A wild jump may have loaded others.
+void load_segments() { asm volatile("mov %0, %%ds; mov %0, %%es; mov %0, %%fs; mov %0, %%gs" : : "r"(0x2B)); }
+
 void load_case(const TestCase& c, ucontext_t* uc) {
+    load_segments();
     static u8 image[kImageSize];
     fill_image(c.memory_seed, image, kImageSize);
     apply_patches(c, image);
@@ -160,8 +164,7 @@ void filter_system_calls() {
     action.sa_flags = SA_SIGINFO | SA_ONSTACK | SA_NODEFER;
     for (int signal : {SIGSEGV, SIGBUS, SIGFPE, SIGILL, SIGTRAP, SIGSYS}) sigaction(signal, &action, nullptr);
     filter_system_calls();
-    // Flat data segments for compatibility mode, base 0 for FS and GS in both. From here on nothing may use TLS.
-    asm volatile("mov %0, %%ds; mov %0, %%es; mov %0, %%fs; mov %0, %%gs" : : "r"(0x2B));
+    load_segments();  // from here on nothing may use TLS
     asm volatile("hlt");
     __builtin_unreachable();
 }

@@ -115,11 +115,11 @@ std::string vendor_table_text() {
         text += std::string(e.name) + ": left out on " + where + ": " + e.reason + "\n";
     }
     return text + "forms: near branches with 66H in 64-bit mode; SHLD and SHRD of 16 bits by more than 16; BSWAP of 16 bits; F2 and F3 before LOOPE and LOOPNE\n"
-                  "  (AMD lets them choose the condition); on AMD PREFETCHW of a register (#UD there)\n"
+                  "  (AMD lets them choose the condition); on AMD LOCK MOV CR (means CR8) and PREFETCHW of a register (#UD there)\n"
                   "outcomes: on AMD a misaligned operand of a SHA instruction (no #GP there),\n"
                   "  CMPS with two faulting operands, CVT*PI with an unmasked SIMD exception, an unmasked x87 Invalid or Denormal,\n"
                   "  DPPS and DPPD with an unmasked exception, MASKMOV with a fault, REP INS and OUTS of count 0, CALL with two faults,\n"
-                  "  registers after a fault in POPA, CR2 of FLDENV and FRSTOR, faults of ARPL and BOUND\n"
+                  "  registers after a fault in POPA, CR2 of FLDENV and FRSTOR, faults of ARPL and BOUND, MXCSR bit 17\n"
                   "gap: MXCSR.PE after an unmasked SIMD underflow is that of the masked result\n";
 }
 
