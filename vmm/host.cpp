@@ -79,15 +79,6 @@ void Host::wait_all() {
     ended_.wait(lock, [this] { return all_ended(); });
 }
 
-void Host::shut_down(unsigned seconds) {
-    for (auto& vm : vms_) if (vm->state() == VmState::kRunning) vm->power_button();
-    {
-        std::unique_lock lock(mutex_);
-        ended_.wait_for(lock, std::chrono::seconds(seconds), [this] { return all_ended(); });
-    }
-    stop_all();
-}
-
 void Host::stop_all() {
     for (auto& vm : vms_) vm->stop();
 }

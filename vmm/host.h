@@ -30,8 +30,6 @@ class Host {
     void start_all();
     /// Waits until every VM has ended.
     void wait_all();
-    /// Power buttons; VMs still alive after `seconds` are stopped.
-    void shut_down(unsigned seconds);
     void stop_all();
     bool all_ended();
 

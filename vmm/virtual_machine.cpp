@@ -183,11 +183,6 @@ void VirtualMachine::reset() {
     wake_all();
 }
 
-void VirtualMachine::power_button() {
-    std::lock_guard lock(device_lock_);
-    board_->acpi.press_power_button();
-}
-
 void VirtualMachine::wake_all() {
     for (auto& vcpu : vcpus_) vcpu->post_attention(SafepointParticipant::kAttentionStop);
     device_wake_.signal();

@@ -42,7 +42,6 @@ class VirtualMachine final : public MachineBus {
     void pause();
     void resume();
     void reset();          ///< the reset button
-    void power_button();   ///< ACPI power button
     void stop();           ///< pulls the plug; joins the threads
     VmState state() const { return state_.load(std::memory_order_acquire); }
     /// Hears of changes, on the thread that made them; must not call back into the VM. Before start().
