@@ -72,6 +72,17 @@ void guest_copy_in(void* guest_host, const void* from, std::size_t size) {
     for (; size; --size) guest_store<u8>(out++, *in++);
 }
 
+void guest_move(void* to_host, const void* from_host, std::size_t size) {
+#if defined(__x86_64__) && !defined(SHADOWBOX_TSAN)
+    std::memmove(to_host, from_host, size);
+#else
+    u8* out = static_cast<u8*>(to_host);
+    const u8* in = static_cast<const u8*>(from_host);
+    for (; size >= 8; size -= 8, in += 8, out += 8) guest_store(out, guest_load<u64>(in));
+    for (; size; --size) guest_store(out++, guest_load<u8>(in++));
+#endif
+}
+
 void guest_copy_page(void* to_host, const void* from_host) {
 #if defined(__x86_64__) && !defined(SHADOWBOX_TSAN)
     std::memcpy(to_host, from_host, 4096);

@@ -6,6 +6,7 @@
 // TSan, which wants to see atomics) an unaligned access is split into bytes.
 #pragma once
 
+#include <atomic>
 #include <cstring>
 
 #include "core/integers.h"
@@ -48,12 +49,26 @@ inline void guest_store(void* host, T value) {
 }
 #endif
 
+/// Orders this thread's accesses of guest memory before and after it. (TSan knows no fences and GCC says so. Guest memory is only
+/// accessed atomically, so it needs none to be free of races; the host still does.)
+inline void guest_fence(std::memory_order order) {
+#if defined(SHADOWBOX_TSAN)
+    std::atomic<int> own{0};
+    if (order == std::memory_order_seq_cst) own.fetch_add(1, order);
+    std::atomic_signal_fence(order);
+#else
+    std::atomic_thread_fence(order);
+#endif
+}
+
 /// Copies out of guest memory with relaxed byte-or-larger accesses; the guest may write meanwhile.
 void guest_copy_out(void* to, const void* guest_host, std::size_t size);
 /// Fills guest memory with one byte value.
 void guest_fill(void* guest_host, u8 value, std::size_t size);
 /// Copies into guest memory.
 void guest_copy_in(void* guest_host, const void* from, std::size_t size);
+/// From guest memory to guest memory, forward; `to` does not lie inside the source behind its first byte.
+void guest_move(void* to_host, const void* from_host, std::size_t size);
 /// Between two machine pages, and clearing one (4096 bytes, aligned).
 void guest_copy_page(void* to_host, const void* from_host);
 void guest_zero_page(void* host);

@@ -109,12 +109,12 @@ class GuestMemory {
     // --- code pages (cpu/'s block caches) ---
     /// Marks bytes of a page as cached code: 64-byte lines; sets the kCode protect reason and drops write
     /// rights.
-    void mark_code(Ppn ppn, u32 offset, u32 size);
+    void mark_code(Ppn ppn, u32 offset, u32 size, const SafepointParticipant* holder = SafepointDomain::current());
     /// True if any marked line overlaps.
     bool overlaps_code(Ppn ppn, u32 offset, u32 size) const;
-    /// The calling vCPU has no blocks on the page any more. When no vCPU that marked it has: forgets the
-    /// marks and clears the protect reason. (vCPUs are told apart by SafepointDomain::current().)
-    void unmark_code(Ppn ppn);
+    /// The vCPU `holder` has no blocks on the page any more. When no vCPU that marked it has: forgets the
+    /// marks and clears the protect reason. A reset empties every vCPU's cache, on the thread of one of them.
+    void unmark_code(Ppn ppn, const SafepointParticipant* holder = SafepointDomain::current());
     /// After a store into a code page: tells the listener if the bytes overlap a marked line.
     void notify_code_write(Ppn ppn, u32 offset, u32 size);
     /// No vCPU can store into these code pages unasked any more (SafepointDomain calls this).

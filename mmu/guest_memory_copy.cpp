@@ -204,7 +204,7 @@ PageOutcome GuestMemory::try_walk_load(Gpa where, unsigned size, u64& value) {
             const u8* host = pool_.host(entry.mpn()) + where.offset();
             value = size == 8 ? guest_load<u64>(host) : guest_load<u32>(host);
             // No lock and no 'cached' bit: if the machine page changed meanwhile the bytes may be anybody's.
-            std::atomic_thread_fence(std::memory_order_acquire);
+            guest_fence(std::memory_order_acquire);
             PmapEntry again = pmap_.load_stable(where.ppn());
             if (again.has_mpn() && again.mpn() == entry.mpn()) return PageOutcome::kReady;
             continue;

@@ -3,6 +3,7 @@
 // protect reason in the pmap: stores then miss in the TLB and come through VcpuMmu::resolve().
 #include <algorithm>
 
+#include "mmu/guest_access.h"
 #include "mmu/guest_memory.h"
 
 namespace shadowbox {
@@ -19,18 +20,17 @@ u64 line_mask(u32 offset, u32 size) {
 }
 
 /// The calling vCPU's bit. Programs without participants share the last one.
-u64 holder_bit() {
-    SafepointParticipant* vcpu = SafepointDomain::current();
+u64 holder_bit(const SafepointParticipant* vcpu) {
     return u64{1} << (vcpu && vcpu->number() < 63 ? vcpu->number() : 63);
 }
 
 }  // namespace
 
-void GuestMemory::mark_code(Ppn ppn, u32 offset, u32 size) {
+void GuestMemory::mark_code(Ppn ppn, u32 offset, u32 size, const SafepointParticipant* holder) {
     PmapEntry entry = pmap_.lock(ppn);
     if (entry.state() == PageState::kMmio) return;
     code_marks_.find(ppn)->fetch_or(line_mask(offset, size), std::memory_order_seq_cst);
-    code_holders_.find(ppn)->fetch_or(holder_bit(), std::memory_order_relaxed);
+    code_holders_.find(ppn)->fetch_or(holder_bit(holder), std::memory_order_relaxed);
     bool first = !entry.protects(kProtectCode);
     pmap_.unlock(ppn, entry.protect(kProtectCode));
     if (!first || !entry.written()) return;
@@ -54,14 +54,14 @@ bool GuestMemory::overlaps_code(Ppn ppn, u32 offset, u32 size) const {
     const std::atomic<u64>* marks = code_marks_.find(ppn);
     if (!marks) return false;
     // The store that this asks about comes before the look at the marks; mark_code() orders the other side.
-    std::atomic_thread_fence(std::memory_order_seq_cst);
+    guest_fence(std::memory_order_seq_cst);
     return marks->load(std::memory_order_relaxed) & line_mask(offset, size);
 }
 
-void GuestMemory::unmark_code(Ppn ppn) {
+void GuestMemory::unmark_code(Ppn ppn, const SafepointParticipant* holder) {
     PmapEntry entry = pmap_.lock(ppn);
     if (entry.state() == PageState::kMmio) return;
-    u64 mine = holder_bit();
+    u64 mine = holder_bit(holder);
     bool last = (code_holders_.find(ppn)->fetch_and(~mine, std::memory_order_relaxed) & ~mine) == 0;
     if (last) code_marks_.find(ppn)->store(0, std::memory_order_seq_cst);
     pmap_.unlock(ppn, last ? entry.unprotect(kProtectCode) : entry);

@@ -4,6 +4,7 @@
 #pragma once
 
 #include <functional>
+#include <span>
 
 #include "core/clock.h"
 #include "mmu/page_types.h"
@@ -18,6 +19,11 @@ class MachineBus {
     virtual ~MachineBus() = default;
     virtual u32 port_read(u16 port, unsigned size) = 0;
     virtual void port_write(u16 port, unsigned size, u32 value) = 0;
+    /// REP INS and OUTS: accesses of `size` to one port, one after the other, from or to guest memory by host
+    /// pointer (mmu/guest_access.h). Moves as many elements as have no effect but the data and need no waiting,
+    /// and returns how many; the caller does the next one by port_read() or port_write(). 0 is always right.
+    virtual u32 port_read_run(u16, unsigned, std::span<u8>) { return 0; }
+    virtual u32 port_write_run(u16, unsigned, std::span<const u8>) { return 0; }
     virtual u64 mmio_read(Gpa where, unsigned size) = 0;
     virtual void mmio_write(Gpa where, unsigned size, u64 value) = 0;
     /// INTA cycle: the 8259 pair's vector for the interrupt on INTR (spurious IRQ 7 if it went away).

@@ -3,9 +3,10 @@
 // (PCID slot, privilege and AC); switching is a pointer swap (design section 3). An entry is made by a
 // page walk and dropped by INVLPG, INVPCID, MOV CR3/CR4 and by remapping; nothing else.
 //
-// A tag is the linear address of the page (low 12 bits zero); kNoTag never equals a page address. The probe
-// compares ((gva + size - 1) & ~0xFFF) with the tag at index(gva): one compare checks page, right and
-// page crossing at once. The host byte of gva is gva + host_delta.
+// A tag is the linear address of the page (low 12 bits zero). gva ^ tag is the offset in the page on a hit and at least
+// 4096 otherwise, so one unsigned compare with 4096 - size checks page, right and page crossing at once; the host byte is
+// page + offset. Without the right, a tag is the address of a page that belongs at another index: no gva that comes here
+// can match it. Emitted code (cpu/jit) makes the same probe with these offsets.
 #pragma once
 
 #include "mmu/page_types.h"
@@ -13,40 +14,62 @@
 namespace shadowbox {
 
 constexpr unsigned kTlbEntries = 1024;
-constexpr unsigned kCodeTlbEntries = 256;
-constexpr u64 kNoTag = 1;
+constexpr unsigned kCodeTlbEntries = 1024;
+constexpr u64 kNoTag = 1;  ///< of an empty CodeTlbEntry
 
 struct TlbEntry {
-    u64 read_tag = kNoTag;   ///< page address if data reads hit
-    u64 write_tag = kNoTag;  ///< page address if writes hit: guest right, dirty bit set, no protect reason
-    u64 host_delta = 0;      ///< host pointer minus linear address (modulo 2^64)
-    u64 ppn = 0;             ///< physical page, for dropping by PPN; bit 63: global
+    u64 read_tag;   ///< page address if data reads hit
+    u64 write_tag;  ///< page address if writes hit: guest right, dirty bit set, no protect reason
+    u8* page;       ///< host address of the page
+    u64 ppn;        ///< physical page, for dropping by PPN; bit 63: global
 };
 
 struct CodeTlbEntry {
     u64 tag = kNoTag;
     u64 host_delta = 0;
     u64 ppn = 0;  ///< bit 63: global
-    u64 unused = 0;
+    u64 key = u64{1} << 63;  ///< code_key() of tag and ppn; empty: of no canonical page
 };
 
 struct TlbContext {
     TlbEntry data[kTlbEntries];
     CodeTlbEntry code[kCodeTlbEntries];
 
+    TlbContext() {
+        for (unsigned i = 0; i < kTlbEntries; ++i) empty(i);
+    }
+
     static unsigned index(u64 gva) { return static_cast<unsigned>(gva >> kPageShift) % kTlbEntries; }
-    static unsigned code_index(u64 gva) { return static_cast<unsigned>(gva >> kPageShift) % kCodeTlbEntries; }
+    /// Parts of programs lie at large powers of two from each other: a multiplication spreads their pages' numbers.
+    static unsigned code_index(u64 gva) { return static_cast<unsigned>((gva >> kPageShift) * 0x9E3779B97F4A7C15 >> 54); }
+    static_assert(kCodeTlbEntries == 1024);
+
+    /// Page and PPN in one word: what emitted code compares to know that a page of code is still mapped where it was. Only pages
+    /// of the 48-bit address space and PPNs below 2^27 have one; others get the empty entry's, and are never found equal.
+    static u64 code_key(u64 tag, u64 ppn) {
+        bool narrow = static_cast<u64>(static_cast<i64>(tag << 16) >> 16) == tag && ppn >> 27 == 0;
+        return narrow ? (tag >> kPageShift & 0xF'FFFF'FFFF) | ppn << 36 : u64{1} << 63;
+    }
+    static u64 no_tag(unsigned i) { return u64{i ^ 1} << kPageShift; }
+    bool readable(unsigned i) const { return index(data[i].read_tag) == i; }
+    bool writable(unsigned i) const { return index(data[i].write_tag) == i; }
+    void empty(unsigned i) { data[i] = TlbEntry{no_tag(i), no_tag(i), nullptr, 0}; }
+    /// Takes both rights away, whatever page the entry is of; the next access comes to resolve().
+    void forget_rights(u64 gva) {
+        unsigned i = index(gva);
+        data[i].read_tag = data[i].write_tag = no_tag(i);
+    }
 
     /// Host pointer if a read of `size` bytes at `gva` hits, else nullptr.
     const u8* probe_read(u64 gva, unsigned size) const {
         const TlbEntry& entry = data[index(gva)];
-        if (__builtin_expect(((gva + size - 1) & ~kPageOffsetMask) != entry.read_tag, 0)) return nullptr;
-        return reinterpret_cast<const u8*>(gva + entry.host_delta);
+        u64 offset = gva ^ entry.read_tag;
+        return __builtin_expect(offset <= kPageSize - size, 1) ? entry.page + offset : nullptr;
     }
     u8* probe_write(u64 gva, unsigned size) const {
         const TlbEntry& entry = data[index(gva)];
-        if (__builtin_expect(((gva + size - 1) & ~kPageOffsetMask) != entry.write_tag, 0)) return nullptr;
-        return reinterpret_cast<u8*>(gva + entry.host_delta);
+        u64 offset = gva ^ entry.write_tag;
+        return __builtin_expect(offset <= kPageSize - size, 1) ? entry.page + offset : nullptr;
     }
     const CodeTlbEntry* probe_code(u64 gva) const {
         const CodeTlbEntry& entry = code[code_index(gva)];

@@ -44,14 +44,14 @@ unsigned VcpuMmu::Tables::take_slot(u16 pcid) {
     return number;
 }
 
-void VcpuMmu::Tables::empty(TlbEntry& entry) {
-    if (entry.write_tag != kNoTag) write_right_lost = true;
-    entry = TlbEntry();
+void VcpuMmu::Tables::empty(TlbContext& context, unsigned i) {
+    if (context.writable(i)) write_right_lost = true;
+    context.empty(i);
 }
 
 void VcpuMmu::Tables::flush_front(u32 contexts, Which which) {
     sweep(
-        contexts, [&](TlbEntry& entry) { return concerns(entry.ppn, which); },
+        contexts, [&](TlbContext& context, unsigned i) { return concerns(context.data[i].ppn, which); },
         [&](CodeTlbEntry& entry) { return concerns(entry.ppn, which); });
 }
 
@@ -62,7 +62,7 @@ void VcpuMmu::Tables::drop_front(Vpn vpn, u32 contexts, Which which) {
         unsigned number = static_cast<unsigned>(__builtin_ctz(rest));
         TlbEntry& entry = context(number).data[i];
         if ((entry.read_tag != tag && entry.write_tag != tag) || !concerns(entry.ppn, which)) continue;
-        empty(entry);
+        empty(context(number), i);
         data_filled[i] &= ~(u32{1} << number);
     }
     i = TlbContext::code_index(tag);

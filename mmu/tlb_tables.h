@@ -47,11 +47,11 @@ struct VcpuMmu::Tables {
     void flush_front(u32 contexts, Which which);
     void drop_front(Vpn vpn, u32 contexts, Which which);
     void drop_front(const VpnRange& range, u32 contexts, Which which);
-    /// Calls `visit(TlbEntry&)` / `visit(CodeTlbEntry&)` for every filled entry; true from it empties the
+    /// Calls `visit(TlbContext&, index)` / `visit(CodeTlbEntry&)` for every filled entry; true from it empties the
     /// entry.
     template <class Data, class Code>
     void sweep(u32 contexts, Data data, Code code);
-    void empty(TlbEntry& entry);
+    void empty(TlbContext& context, unsigned i);
 
     MemoryMap map;
     Slot slots[kPcidSlots];
@@ -78,9 +78,8 @@ void VcpuMmu::Tables::sweep(u32 contexts, Data data, Code code) {
         }
         for (u32 rest = data_filled[i] & contexts; rest; rest &= rest - 1) {
             unsigned number = static_cast<unsigned>(__builtin_ctz(rest));
-            TlbEntry& entry = context(number).data[i];
-            if (!data(entry)) continue;
-            empty(entry);
+            if (!data(context(number), i)) continue;
+            empty(context(number), i);
             data_filled[i] &= ~(u32{1} << number);
         }
     }

@@ -137,25 +137,25 @@ Resolved VcpuMmu::attach(Gva gva, const Translation& t, MemoryAccess access, uns
     }
 }
 
-void VcpuMmu::fill(Gva gva, const Translation& t, const u8* page, MemoryAccess access, unsigned privilege,
+void VcpuMmu::fill(Gva gva, const Translation& t, u8* page, MemoryAccess access, unsigned privilege,
                    bool may_write) {
     ++counters_.tlb_fills;
     u64 tag = gva.value & ~kPageOffsetMask;
-    u64 delta = reinterpret_cast<u64>(page) - tag;
     u64 ppn_word = t.ppn.value | (t.global ? kGlobalEntry : 0);
     TlbContext& context = tables_->context(slot_, privilege);
     u32 bit = u32{1} << (slot_ * kPrivileges + privilege);
     if (access == MemoryAccess::kExecute) {
         unsigned i = TlbContext::code_index(tag);
-        context.code[i] = CodeTlbEntry{tag, delta, ppn_word, 0};
+        context.code[i] = CodeTlbEntry{tag, reinterpret_cast<u64>(page) - tag, ppn_word, TlbContext::code_key(tag, t.ppn.value)};
         tables_->code_filled[i] |= bit;
         return;
     }
     unsigned i = TlbContext::index(tag);
     TlbEntry& entry = context.data[i];
-    if (entry.write_tag != kNoTag && !(may_write && entry.write_tag == tag)) tables_->write_right_lost = true;
+    if (context.writable(i) && !(may_write && entry.write_tag == tag)) tables_->write_right_lost = true;
     bool may_read = access_allowed(control_, t, walk_access(MemoryAccess::kRead, privilege));
-    entry = TlbEntry{may_read ? tag : kNoTag, may_write ? tag : kNoTag, delta, ppn_word};
+    u64 none = TlbContext::no_tag(i);
+    entry = TlbEntry{may_read ? tag : none, may_write ? tag : none, page, ppn_word};
     tables_->data_filled[i] |= bit;
 }
 
@@ -198,8 +198,9 @@ void VcpuMmu::for_each_entry(const std::function<void(Vpn, Ppn, const char*)>& v
                              0};
             visit(Gva(tag).vpn(), Ppn(ppn_word & ~kGlobalEntry), rights);
         };
-        for (const TlbEntry& entry : context.data) {
-            bool read = entry.read_tag != kNoTag, write = entry.write_tag != kNoTag;
+        for (unsigned i = 0; i < kTlbEntries; ++i) {
+            const TlbEntry& entry = context.data[i];
+            bool read = context.readable(i), write = context.writable(i);
             if (read || write) show(read ? entry.read_tag : entry.write_tag, entry.ppn, read, write, false);
         }
         for (const CodeTlbEntry& entry : context.code) {

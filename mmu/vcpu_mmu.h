@@ -114,7 +114,7 @@ class VcpuMmu {
     void switch_slot(u16 pcid);
     tl::expected<Translation, Resolved> translate(Gva gva, WalkAccess access);
     Resolved attach(Gva gva, const Translation& translation, MemoryAccess access, unsigned privilege);
-    void fill(Gva gva, const Translation& translation, const u8* page, MemoryAccess access,
+    void fill(Gva gva, const Translation& translation, u8* page, MemoryAccess access,
               unsigned privilege, bool may_write);
     WalkAccess walk_access(MemoryAccess access, unsigned privilege) const;
     Resolved refuse(PageOutcome outcome, Ppn ppn);

@@ -134,13 +134,13 @@ bool VcpuMmu::apply(const DropRequest& request) {
         if (!(filter[ppn / 64 % 16] >> ppn % 64 & 1)) return false;
         return std::binary_search(sorted.begin(), sorted.end(), Ppn(ppn));
     };
-    auto data = [&](TlbEntry& entry) {
-        if (!named(entry.ppn)) return false;
+    auto data = [&](TlbContext& context, unsigned i) {
+        if (!named(context.data[i].ppn)) return false;
         if (!request.write_only) return true;
-        if (entry.write_tag == kNoTag) return false;
+        if (!context.writable(i)) return false;
         tables_->write_right_lost = true;
-        entry.write_tag = kNoTag;
-        return entry.read_tag == kNoTag;
+        context.data[i].write_tag = TlbContext::no_tag(i);
+        return !context.readable(i);
     };
     auto code = [&](CodeTlbEntry& entry) { return !request.write_only && named(entry.ppn); };
     if (request.everything || !sorted.empty()) tables_->sweep(Tables::all_contexts(), data, code);
