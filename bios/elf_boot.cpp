@@ -9,7 +9,10 @@ namespace shadowbox {
 
 namespace {
 
-constexpr u64 kGdt = 0x1000, kInfo = 0x2000, kStrings = 0x4000, kLowTop = 0x9FC00;
+// Low memory: GDT, boot information, strings, and the stack that a kernel starts with. Segments may not lie there, nor between
+// display memory and the end of the firmware's area.
+constexpr u64 kGdt = 0x1000, kInfo = 0x2000, kStrings = 0x4000, kStringsEnd = 0x8000, kStackTop = 0x9000, kFirstFree = 0x10000;
+constexpr u64 kLowTop = 0x9FC00, kHighMemory = 0x100000;
 constexpr u32 kMultibootMagic = 0x1BADB002, kMultibootLoaded = 0x2BADB002, kPvhMagic = 0x336EC578, kPhys32Entry = 18;
 
 template <class T>
@@ -74,7 +77,8 @@ std::optional<u64> multiboot_header(std::span<const u8> b) {
 struct Loader {
     GuestMemory& memory;
     u64 low;                ///< RAM below the hole
-    u64 top = 0x100000;     ///< end of what is loaded
+    u64 top = kHighMemory;  ///< end of what is loaded
+    std::vector<std::pair<u64, u64>> taken;  ///< segments, first and end
     bool ok = true;
 
     void put(u64 where, std::span<const u8> bytes) { ok = ok && memory.write(Gpa(where), bytes); }
@@ -90,16 +94,30 @@ struct Loader {
     }
     Expected<void> segment(std::span<const u8> file, u64 offset, u64 file_size, u64 where, u64 memory_size) {
         if (offset > file.size() || file.size() - offset < file_size) return make_error(ErrorCode::kCorrupt, "the kernel file ends inside a segment");
-        if (where + memory_size > low || where + memory_size < where) {
+        if (memory_size < file_size) return make_error(ErrorCode::kCorrupt, "a kernel segment at {:#x} is larger in the file than in memory", where);
+        if (where > low || memory_size > low - where) {
             return make_error(ErrorCode::kInvalidArgument, "a kernel segment of {} KiB at {:#x} lies outside the guest's memory: raise -m", memory_size >> 10, where);
         }
+        u64 end = where + memory_size;
+        if (where < kFirstFree || (where < kHighMemory && end > kLowTop)) {
+            return make_error(ErrorCode::kInvalidArgument, "a kernel segment at {:#x} lies where the PC has boot information, display or firmware", where);
+        }
+        for (auto [first, last] : taken) {
+            if (where < last && first < end) return make_error(ErrorCode::kCorrupt, "two kernel segments overlap at {:#x}", std::max(where, first));
+        }
+        taken.emplace_back(where, end);
         put(where, file.subspan(offset, file_size));
         if (memory_size > file_size) zero(where + file_size, memory_size - file_size);
-        top = std::max(top, where + memory_size);
+        top = std::max(top, end);
         return {};
     }
     u64 strings = kStrings;
+    bool strings_fit = true;
     u32 text(const std::string& line) {
+        if (line.size() >= kStringsEnd - strings) {
+            strings_fit = false;
+            return 0;
+        }
         u64 at = strings;
         std::vector<u8> bytes(line.begin(), line.end());
         bytes.push_back(0);
@@ -185,6 +203,7 @@ Expected<u32> load_by_header(const ElfKernel& image, u64 at, Loader& loader) {
     u32 header = field<u32>(b, at + 12).value_or(0), load = field<u32>(b, at + 16).value_or(0), load_end = field<u32>(b, at + 20).value_or(0);
     u32 bss_end = field<u32>(b, at + 24).value_or(0), entry = field<u32>(b, at + 28).value_or(0);
     if (load > header || at < header - load) return make_error(ErrorCode::kCorrupt, "the multiboot header's addresses make no sense");
+    if (load_end && load_end < load) return make_error(ErrorCode::kCorrupt, "the multiboot header's addresses make no sense");
     u64 offset = at - (header - load), size = load_end ? load_end - load : b.size() - offset;
     u64 memory_size = std::max<u64>(size, bss_end > load ? bss_end - load : 0);
     if (auto done = loader.segment(b, offset, size, load, memory_size); !done) return tl::unexpected(done.error());
@@ -218,10 +237,12 @@ Expected<BootState> load_elf_kernel(const ElfKernel& image, GuestMemory& memory,
             if (s.type != 1 || s.memory_size == 0) continue;
             if (auto done = loader.segment(image.kernel, s.offset, s.file_size, s.paddr, s.memory_size); !done) return tl::unexpected(done.error());
         }
-        entry = static_cast<u32>(elf->entry);
+        u64 start = elf->entry;
         for (const Segment& s : elf->segments) {  // a virtual entry point becomes physical
-            if (s.type == 1 && elf->entry >= s.vaddr && elf->entry < s.vaddr + s.memory_size) entry = static_cast<u32>(elf->entry - s.vaddr + s.paddr);
+            if (s.type == 1 && elf->entry >= s.vaddr && elf->entry - s.vaddr < s.memory_size) start = elf->entry - s.vaddr + s.paddr;
         }
+        if (protocol == ElfBoot::kMultiboot && start >> 32) return make_error(ErrorCode::kCorrupt, "the kernel's entry point {:#x} lies above 4 GiB", start);
+        entry = static_cast<u32>(start);
     }
     auto modules = place_modules(image, loader);
     if (!modules) return tl::unexpected(modules.error());
@@ -237,9 +258,10 @@ Expected<BootState> load_elf_kernel(const ElfKernel& image, GuestMemory& memory,
     }
     static constexpr u64 kDescriptors[] = {0, 0, 0x00CF9B000000FFFF, 0x00CF93000000FFFF};
     for (unsigned i = 0; i < 4; ++i) loader.value(kGdt + i * 8, kDescriptors[i]);
+    if (!loader.strings_fit) return make_error(ErrorCode::kInvalidArgument, "the command lines of kernel and modules are longer than {} KiB together", (kStringsEnd - kStrings) >> 10);
     if (!loader.ok) return make_error(ErrorCode::kOutOfMemory, "no machine pages left to load the kernel: raise --pool");
     state.rip = entry;
-    state.rsp = 0x9000;
+    state.rsp = kStackTop;
     state.gdt_base = kGdt;
     state.gdt_limit = 31;
     return state;

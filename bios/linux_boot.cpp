@@ -38,8 +38,12 @@ Expected<Layout> plan(const LinuxImage& image, u64 memory_bytes) {
         u64 preferred = field<u64>(k, 0x258);
         if (preferred >= kDefaultLoad) layout.load_address = preferred;
     }
-    u64 low = std::min(memory_bytes, kPciHole);
-    if (layout.load_address + layout.init_size > low) {
+    u64 low = std::min(memory_bytes, kPciHole), line_limit = kLowTop - kCommandLine - 1;
+    if (u32 limit = field<u32>(k, 0x238)) line_limit = std::min<u64>(line_limit, limit);
+    if (image.command_line.size() > line_limit) {
+        return make_error(ErrorCode::kInvalidArgument, "the kernel command line is longer than the {} bytes this kernel takes", line_limit);
+    }
+    if (layout.load_address > low || layout.init_size > low - layout.load_address) {
         return make_error(ErrorCode::kInvalidArgument, "the kernel needs {} MiB of memory at {} MiB, the guest has {} MiB: raise -m", layout.init_size >> 20,
                           layout.load_address >> 20, memory_bytes >> 20);
     }
@@ -106,8 +110,6 @@ std::vector<MemoryRange> memory_map(u64 memory_bytes) {
 Expected<void> check_linux(const LinuxImage& image, u64 memory_bytes) {
     auto layout = plan(image, memory_bytes);
     if (!layout) return tl::unexpected(layout.error());
-    u32 limit = field<u32>(image.kernel, 0x238);
-    if (limit && image.command_line.size() > limit) return make_error(ErrorCode::kInvalidArgument, "the kernel command line is longer than the {} bytes this kernel takes", limit);
     return {};
 }
 

@@ -45,7 +45,7 @@ u8 checksum(const u8* bytes, unsigned size) {
 
 SmbiosTables build_smbios(const SmbiosMachine& machine) {
     Builder b;
-    std::vector<u8> bios = {1, 2, 0x00, 0xE8, 3, 0, 0x08, 0, 0, 0, 0, 0, 0, 0, 0, 0x04, 0, 1, 0xFF, 0xFF};
+    std::vector<u8> bios = {1, 2, 0x00, 0xE8, 3, 0, 0x08, 0, 0, 0, 0, 0, 0, 0, 0, 0x14, 0, 1, 0xFF, 0xFF};  // 10h: a virtual machine
     b.add(0, 0x000, bios, {"Shadowbox", "0.1", "11/21/2026"});
     std::vector<u8> system = {1, 2, 3, 0};
     system.insert(system.end(), machine.uuid, machine.uuid + 16);

@@ -249,6 +249,7 @@ void AtapiCdrom::reset_settings(bool hard) {
     Settings& s = settings_;
     s.in_packet = s.dma = false;
     s.bytes_left = s.sectors_left = 0;
+    s.limit = 1;
     s.sense = {};
     if (!hard) return;
     s.packet = {};

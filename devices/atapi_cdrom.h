@@ -93,7 +93,7 @@ class AtapiCdrom final : public IdeDrive {
         // the packet under way
         bool in_packet;  // DRQ is for the packet itself
         bool dma;
-        u32 limit;   // byte count limit of a DRQ block
+        u32 limit = 1;  // byte count limit of a DRQ block
         u32 block;   // bytes of the one under way
         u64 sector;  // next to read from the medium
         u64 sectors_left;

@@ -5,6 +5,7 @@
 #pragma once
 
 #include <functional>
+#include <span>
 #include <string_view>
 
 #include "core/archive.h"
@@ -31,6 +32,10 @@ class PortHandler {
     virtual ~PortHandler() = default;
     virtual u32 port_read(u16 offset, unsigned size) = 0;
     virtual void port_write(u16 offset, unsigned size, u32 value) = 0;
+    /// Accesses of the same port one after the other (MachineBus::port_read_run): elements moved, and only such
+    /// as have no effect but the data. The bytes are guest memory: mmu/guest_access.h copies them.
+    virtual u32 port_read_run(u16, unsigned, std::span<u8>) { return 0; }
+    virtual u32 port_write_run(u16, unsigned, std::span<const u8>) { return 0; }
     /// The bus splits wider accesses into pieces of this size, lowest port first (what ISA did to 8-bit
     /// cards).
     virtual unsigned widest_port_access() const { return 4; }

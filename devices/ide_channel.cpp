@@ -10,8 +10,7 @@ IdeChannel::IdeChannel(GuestMemory& memory, IrqLine irq, std::function<bool()> m
     : irq_(std::move(irq)),
       may_master_(std::move(may_master)),
       master_(memory),
-      command_ports_([this](u16 offset, unsigned size) { return read(offset, size); },
-                     [this](u16 offset, unsigned size, u32 value) { write(offset, size, value); }, 4),
+      command_ports_(*this),
       control_port_(
           [this](u16, unsigned) { return selected() ? u32{selected()->status()} : 0u; },  // INTRQ stays
           [this](u16, unsigned, u32 value) { write_control(static_cast<u8>(value)); }) {
@@ -40,6 +39,14 @@ u32 IdeChannel::read(u16 offset, unsigned size) {
     u32 value = 0;
     for (unsigned i = 0; i < size; ++i) value |= u32{read_register(static_cast<u16>(offset + i))} << (i * 8);
     return value;
+}
+
+u32 IdeChannel::CommandPorts::port_read_run(u16 offset, unsigned size, std::span<u8> to) {
+    return offset == kData && channel_.selected() ? channel_.selected()->read_run(size, to) : 0;
+}
+
+u32 IdeChannel::CommandPorts::port_write_run(u16 offset, unsigned size, std::span<const u8> from) {
+    return offset == kData && channel_.selected() ? channel_.selected()->write_run(size, from) : 0;
 }
 
 u8 IdeChannel::read_register(u16 offset) {

@@ -30,6 +30,17 @@ class IdeChannel final : public IdeHost {
     IdeBusMaster* bus_master() override;
 
    private:
+    class CommandPorts final : public PortHandler {
+       public:
+        explicit CommandPorts(IdeChannel& channel) : channel_(channel) {}
+        u32 port_read(u16 offset, unsigned size) override { return channel_.read(offset, size); }
+        void port_write(u16 offset, unsigned size, u32 value) override { channel_.write(offset, size, value); }
+        u32 port_read_run(u16 offset, unsigned size, std::span<u8> to) override;
+        u32 port_write_run(u16 offset, unsigned size, std::span<const u8> from) override;
+
+       private:
+        IdeChannel& channel_;
+    };
     u32 read(u16 offset, unsigned size);
     void write(u16 offset, unsigned size, u32 value);
     u8 read_register(u16 offset);
@@ -41,7 +52,8 @@ class IdeChannel final : public IdeHost {
     IrqLine irq_;
     std::function<bool()> may_master_;
     IdeBusMaster master_;
-    PortFunctions command_ports_, control_port_;
+    CommandPorts command_ports_;
+    PortFunctions control_port_;
     std::array<std::unique_ptr<IdeDrive>, 2> drives_;
     struct State {
         u8 selected, control;

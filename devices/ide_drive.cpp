@@ -4,6 +4,8 @@
 
 #include <algorithm>
 
+#include "mmu/guest_access.h"
+
 namespace shadowbox {
 
 using namespace ata;
@@ -126,6 +128,28 @@ void IdeDrive::write_data(unsigned size, u32 value) {
     for (unsigned i = 0; i < size && r.position < r.block_end; ++i)
         (*buffer_)[r.position++] = static_cast<u8>(value >> (i * 8));
     if (r.position == r.block_end) data_out_done();
+}
+
+/// The element that ends a block interrupts or starts the next request, so it is moved alone, at its own time.
+u32 IdeDrive::elements_before_end(unsigned size, std::size_t bytes) const {
+    u32 room = state_.block_end - state_.position;
+    return room ? static_cast<u32>(std::min<std::size_t>((room - 1) / size, bytes / size)) : 0;
+}
+
+u32 IdeDrive::read_run(unsigned size, std::span<u8> to) {
+    if (state_.phase != Phase::kDataIn) return 0;
+    u32 elements = elements_before_end(size, to.size());
+    guest_copy_in(to.data(), buffer_->data() + state_.position, std::size_t{elements} * size);
+    state_.position += elements * size;
+    return elements;
+}
+
+u32 IdeDrive::write_run(unsigned size, std::span<const u8> from) {
+    if (state_.phase != Phase::kDataOut) return 0;
+    u32 elements = elements_before_end(size, from.size());
+    guest_copy_out(buffer_->data() + state_.position, from.data(), std::size_t{elements} * size);
+    state_.position += elements * size;
+    return elements;
 }
 
 // --- DMA and block requests ---

@@ -38,6 +38,9 @@ class IdeDrive {
     void command(u8 code);
     u32 read_data(unsigned size);
     void write_data(unsigned size, u32 value);
+    /// As PortHandler's: up to, not including, the element that ends the block.
+    u32 read_run(unsigned size, std::span<u8> to);
+    u32 write_run(unsigned size, std::span<const u8> from);
     /// SRST was set (busy) and cleared, or EXECUTE DEVICE DIAGNOSTIC.
     void begin_reset();
     void end_reset();
@@ -81,6 +84,7 @@ class IdeDrive {
     /// Commands accepted while busy (DEVICE RESET).
     virtual bool interrupts_anything(u8) const { return false; }
 
+    u32 elements_before_end(unsigned size, std::size_t bytes) const;
     void raise();
     void set_idle(u8 status, u8 error = 0);
     void complete(u8 error = 0);  ///< idle, with an interrupt; ERR set if `error`

@@ -64,7 +64,7 @@ u32 PortBus::read(u16 port, unsigned size) {
             bits &= range->second.handler->port_read(static_cast<u16>(at - range->first), part);
         } else if (done == 0) {
             ++unclaimed_;
-            guest_oddity("unclaimed-port", fmt::format("read of port 0x{:x}, which nobody answers", at));
+            guest_oddity("unclaimed-port", fmt::format("read of port 0x{:x}, nobody there", at));
         }
         value |= bits << (done * 8);
         done += part;
@@ -83,10 +83,22 @@ void PortBus::write(u16 port, unsigned size, u32 value) {
             range->second.handler->port_write(static_cast<u16>(at - range->first), part, bits);
         } else if (done == 0) {
             ++unclaimed_;
-            guest_oddity("unclaimed-port", fmt::format("write to port 0x{:x}, which nobody answers", at));
+            guest_oddity("unclaimed-port", fmt::format("write to port 0x{:x}, nobody there", at));
         }
         done += part;
     }
+}
+
+u32 PortBus::read_run(u16 port, unsigned size, std::span<u8> to) {
+    const auto* range = find(port);
+    if (!range || piece(*range, port, size) != size) return 0;
+    return range->second.handler->port_read_run(static_cast<u16>(port - range->first), size, to);
+}
+
+u32 PortBus::write_run(u16 port, unsigned size, std::span<const u8> from) {
+    const auto* range = find(port);
+    if (!range || piece(*range, port, size) != size) return 0;
+    return range->second.handler->port_write_run(static_cast<u16>(port - range->first), size, from);
 }
 
 void PortBus::inspect(Inspector& inspector) const {

@@ -20,6 +20,8 @@ class PortBus {
     void remove(u16 first);
     u32 read(u16 port, unsigned size);
     void write(u16 port, unsigned size, u32 value);
+    u32 read_run(u16 port, unsigned size, std::span<u8> to);
+    u32 write_run(u16 port, unsigned size, std::span<const u8> from);
     /// Accesses that nobody answered since start.
     u64 unclaimed() const { return unclaimed_; }
     void inspect(Inspector& inspector) const;

@@ -40,6 +40,7 @@ void Msix::send_released() {
 }
 
 void Msix::set_control(u16 control) {
+    control &= kEnable | kFunctionMask;  // the rest is the table's size
     if (control == control_) return;
     control_ = control;
     send_released();
@@ -87,7 +88,7 @@ void Msix::serialize(Archive& archive) {
     }
     u16 control = control_;
     archive(control);
-    if (archive.loading()) control_ = control;  // no send: the APICs save what they have received
+    if (archive.loading()) control_ = control & (kEnable | kFunctionMask);  // no send: the APICs save what they have received
 }
 
 void Msix::inspect(Inspector& inspector) const {

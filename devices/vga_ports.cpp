@@ -54,6 +54,7 @@ void Vga::reset() {
     state_.dac_mask = 0xFF;
     state_.graphics[8] = 0xFF;
     state_.dispi[0] = 0xB0C5;
+    fix_dispi();
 }
 
 // --- ports ---
@@ -225,6 +226,7 @@ void Vga::serialize(Archive& archive) {
             s.crtc, s.attribute_index, s.attribute, s.attribute_data, s.dac_mask, s.dac_write_index,
             s.dac_read_index, s.dac_component, s.dac_state, s.dac_entry, s.palette, s.latch, s.dispi_index,
             s.dispi);
+    if (!archive.loading()) return;
     s.dac_component %= 3;
     fix_dispi();
 }

@@ -3,7 +3,6 @@
 // has given up is known here, and policy (vmm/) may take them later. PFNs of the driver are checked, never trusted.
 #pragma once
 
-#include <bitset>
 #include <map>
 
 #include "devices/virtio_pci.h"

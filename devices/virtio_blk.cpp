@@ -38,7 +38,7 @@ u8 VirtioBlk::config_byte(u32 offset) const {
 }
 
 void VirtioBlk::queue_notified(unsigned) {
-    while (auto chain = queue(0).pop()) start(std::move(*chain));
+    for_each_request(0, [this](VirtqChain chain) { start(std::move(chain)); });
 }
 
 void VirtioBlk::start(VirtqChain chain) {
@@ -85,7 +85,9 @@ void VirtioBlk::complete(const std::shared_ptr<Request>& request, IoStatus resul
     u64 written = 0, last = request->chain.writable_bytes() - 1;
     bool to_guest = request->type == kIn || request->type == kGetId;
     if (result == IoStatus::kOk && to_guest) {
-        written = queue(0).write(request->chain, 0, std::span(request->data).first(std::min<u64>(request->data.size(), last)));
+        u64 wanted = std::min<u64>(request->data.size(), last);
+        written = queue(0).write(request->chain, 0, std::span(request->data).first(wanted));
+        if (written < wanted) result = IoStatus::kError;
     }
     u8 status = result == IoStatus::kOk ? kOk : kIoError;
     queue(0).write(request->chain, last, std::span(&status, 1));

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-// virtio block device (virtio 1.1, 5.2): read, write, flush, discard, identify; asynchronous, any number of requests under way.
+// virtio block device (virtio 1.1, 5.2): read, write, flush, identify; asynchronous, any number of requests under way.
 #pragma once
 
 #include "devices/block_backend.h"

@@ -11,10 +11,12 @@ namespace shadowbox {
 
 class VirtioConsole final : public VirtioPci, public CharReceiver {
  public:
-    VirtioConsole(CharBackend* backend, GuestMemory& memory, ApicMessageSink& sink);
+    VirtioConsole(std::string name, CharBackend* backend, GuestMemory& memory, ApicMessageSink& sink);
     ~VirtioConsole() override;
     unsigned can_receive() const override;
     void receive(std::span<const u8> bytes) override;
+    void serialize(Archive& archive) override;
+    void inspect(Inspector& inspector) const override;
 
  protected:
     void queue_notified(unsigned queue) override;
@@ -23,7 +25,8 @@ class VirtioConsole final : public VirtioPci, public CharReceiver {
  private:
     void deliver();
     CharBackend* backend_;
-    std::deque<u8> input_;
+    u64 sent_ = 0, received_ = 0;
+    std::deque<u8> input_;  // arrived, and no buffer yet; at most kInputLimit
 };
 
 }  // namespace shadowbox

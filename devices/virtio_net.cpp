@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: MIT
 #include "devices/virtio_net.h"
 
+#include "core/log.h"
+
 namespace shadowbox {
 
 namespace {
@@ -29,22 +31,23 @@ u8 VirtioNet::config_byte(u32 offset) const {
 void VirtioNet::queue_notified(unsigned index) { index == kTransmitQueue ? transmit() : deliver(); }
 
 void VirtioNet::transmit() {
-    while (auto chain = queue(kTransmitQueue).pop()) {
-        u64 bytes = chain->readable_bytes();
-        if (bytes > kHeader && bytes <= kLargestFrame) {
-            std::vector<u8> frame(bytes - kHeader);
-            if (queue(kTransmitQueue).read(*chain, kHeader, frame) == frame.size() && backend_) {
-                backend_->send(frame);
-                ++sent_;
-            }
+    for_each_request(kTransmitQueue, [this](const VirtqChain& chain) {
+        u64 bytes = chain.readable_bytes();
+        std::vector<u8> frame(bytes > kHeader && bytes <= kLargestFrame ? bytes - kHeader : 0);
+        if (frame.empty()) guest_oddity("virtio-net-frame", fmt::format("the driver sends a frame of {} bytes; dropped", bytes));
+        if (!frame.empty() && queue(kTransmitQueue).read(chain, kHeader, frame) == frame.size() && backend_) {
+            backend_->send(frame);
+            ++sent_;
+        } else {
+            ++dropped_;
         }
-        finish(kTransmitQueue, *chain, 0);
-    }
+        finish(kTransmitQueue, chain, 0);
+    });
 }
 
 void VirtioNet::deliver() {
     while (!waiting_.empty() && ready() && bus_master()) {
-        auto chain = queue(kReceiveQueue).pop();
+        auto chain = take(kReceiveQueue);
         if (!chain) return;
         std::vector<u8> packet(kHeader);
         packet[10] = 1;  // num_buffers
@@ -64,7 +67,11 @@ void VirtioNet::deliver() {
 void VirtioNet::serialize(Archive& archive) {
     VirtioPci::serialize(archive);
     archive.section("virtio-net", 1);
-    archive(mac_);
+    std::vector<std::vector<u8>> waiting(waiting_.begin(), waiting_.end());
+    archive(mac_, waiting);
+    if (!archive.loading()) return;
+    if (waiting.size() > kMaxWaiting) waiting.resize(kMaxWaiting);
+    waiting_.assign(waiting.begin(), waiting.end());
 }
 
 void VirtioNet::inspect(Inspector& inspector) const {

@@ -79,7 +79,6 @@ void VirtioPci::Window::mmio_write(u64 offset, unsigned size, u64 value) {
         u64 index = (offset - kNotify) / kNotifyMultiplier;
         if (index >= device_.queues_.size() || !device_.ready() || !device_.bus_master()) return;
         device_.queue_notified(static_cast<unsigned>(index));
-        device_.check_broken(static_cast<unsigned>(index));
         return;
     }
     if (offset < kDevice) return;
@@ -163,6 +162,13 @@ void VirtioPci::interrupt(u16 vector, u8 isr_bit) {
 
 void VirtioPci::finish(unsigned index, const VirtqChain& chain, u32 written) {
     if (queues_[index].push(chain, written)) interrupt(queues_[index].msix_vector, 1);
+    check_broken(index);
+}
+
+std::optional<VirtqChain> VirtioPci::take(unsigned index) {
+    auto chain = queues_[index].pop();
+    check_broken(index);
+    return chain;
 }
 
 void VirtioPci::config_changed() {

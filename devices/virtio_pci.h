@@ -34,6 +34,19 @@ class VirtioPci : public PciDevice {
     Virtqueue& queue(unsigned index) { return queues_[index]; }
     u64 features() const { return state_.driver_features; }
     bool ready() const { return state_.status & 4 && !(state_.status & 0x40); }
+    /// The next request of a queue; a ring that makes no sense sets DEVICE_NEEDS_RESET.
+    std::optional<VirtqChain> take(unsigned queue);
+    /// Takes what waits now, not what is added meanwhile: its notification comes after this one, and a driver that never
+    /// stops adding must not hold the device lock for ever.
+    template <class Work>
+    void for_each_request(unsigned index, Work work) {
+        for (u16 left = queues_[index].waiting(); left; --left) {
+            auto chain = take(index);
+            if (!chain) return;
+            work(std::move(*chain));
+        }
+        check_broken(index);
+    }
     /// Returns a request and interrupts if the driver wants that.
     void finish(unsigned queue, const VirtqChain& chain, u32 written);
     void config_changed();

@@ -13,11 +13,16 @@ namespace shadowbox {
 
 /// One request of the driver: buffers the device reads, then buffers it writes.
 struct VirtqChain {
-    struct Buffer { Gpa where; u32 size; };
+    struct Buffer {
+        Gpa where;
+        u32 size = 0;
+        void serialize(Archive& archive) { archive(where, size); }
+    };
     u16 head = 0;
     std::vector<Buffer> readable, writable;
     u64 readable_bytes() const;
     u64 writable_bytes() const;
+    void serialize(Archive& archive);
 };
 
 class Virtqueue {
@@ -32,9 +37,12 @@ class Virtqueue {
     u16 msix_vector = 0xFFFF;
 
     void reset();
+    /// Requests that wait now; at most `size`. 0 when the ring is broken.
+    u16 waiting();
     /// The next request, nullopt when there is none (or the ring is broken).
     std::optional<VirtqChain> pop();
-    /// Gives a request back with `written` bytes in its writable buffers. True if the driver wants an interrupt.
+    /// Gives a request back with `written` bytes in its writable buffers. True if the driver wants an interrupt. A ring
+    /// that is not in memory breaks the queue.
     bool push(const VirtqChain& chain, u32 written);
     bool broken() const { return broken_; }
 
@@ -48,6 +56,7 @@ class Virtqueue {
     bool load_descriptor(u64 table, u16 index, Descriptor& descriptor);
     bool add_chain(u64 table, u16 count, u16 first, bool indirect, VirtqChain& chain);
     std::optional<u16> load16(u64 where);
+    void set_broken();
 
     GuestMemory& memory_;
     u16 next_available_ = 0, next_used_ = 0;

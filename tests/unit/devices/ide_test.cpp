@@ -362,3 +362,33 @@ TEST_CASE("ide: cache, power, SMART and diagnostic commands") {
     t.take_irq();
     CHECK((t.in8(0x1F3) | t.in8(0x1F4) << 8) == static_cast<int>(t.hard_disk.content.size() / 512 - 1));
 }
+
+TEST_CASE("ide: a run of the data port moves all of a block but its last element") {
+    IdeTest t;
+    Bytes got(512), word(2);
+    CHECK(t.ports.read_run(IdeTest::kBase, 2, got) == 0);  // no data yet
+    t.task(5, 2, 0x20);
+    t.take_irq();
+    CHECK(t.ports.read_run(IdeTest::kBase + 7, 1, got) == 0);  // only the data port
+    CHECK(t.ports.read_run(IdeTest::kBase, 2, std::span(got).first(6)) == 3);
+    CHECK(t.ports.read_run(IdeTest::kBase, 2, std::span(got).subspan(6)) == 252);
+    CHECK(t.ports.read_run(IdeTest::kBase, 2, word) == 0);
+    CHECK_FALSE(t.irq());
+    u16 last = t.in16(IdeTest::kBase);  // its effects: the next block, with an interrupt
+    got[510] = static_cast<u8>(last), got[511] = static_cast<u8>(last >> 8);
+    CHECK(got == t.image(5, 1));
+    CHECK(t.take_irq() == 0x58);
+    CHECK(t.ports.read_run(IdeTest::kBase, 4, got) == 127);
+    t.in32(IdeTest::kBase);
+    CHECK(std::equal(got.begin(), got.begin() + 508, t.image(6, 1).begin()));
+    CHECK(t.status() == 0x50);
+
+    Bytes sent(512);
+    for (unsigned i = 0; i < 512; ++i) sent[i] = static_cast<u8>(i * 5 + 1);
+    t.task(9, 1, 0x30);
+    CHECK(t.ports.write_run(IdeTest::kBase, 2, sent) == 255);
+    CHECK(t.image(9, 1) != sent);
+    t.out16(IdeTest::kBase, sent[510] | sent[511] << 8);
+    t.take_irq();
+    CHECK(t.image(9, 1) == sent);
+}

@@ -14,7 +14,7 @@ namespace {
 struct Card final : PciDevice, MmioHandler {
     explicit Card(ApicMessageSink& sink)
         : PciDevice("card", {.vendor = 0x1234, .device = 0x5678, .class_code = 0xFF0000, .interrupt_pin = 1}),
-          ports([this](u16 offset, unsigned) { return u32{0x40} + offset; },
+          ports([](u16 offset, unsigned) { return u32{0x40} + offset; },
                 [this](u16 offset, unsigned, u32 value) {
                     last_port = {offset, value};
                 },
