@@ -16,6 +16,15 @@ namespace shadowbox {
 class Vcpu;
 struct Resolved;
 
+/// Where a block's host code is entered (cpu/jit); all null without code. In the writable view.
+struct BlockCode {
+    u8* frame_flags = nullptr;  ///< guest flags are in the frame
+    u8* host_flags = nullptr;   ///< guest flags are in the host's
+    u8* checked = nullptr;      ///< flags in the frame; first checks that the page is still mapped here
+    u32 incoming = 0;           ///< list of links into it
+    u32 crossings = 0;          ///< how often accesses that share a check were found on two pages
+};
+
 struct Block {
     u64 rip;            ///< of the first instruction (EIP or IP outside 64-bit mode)
     u64 mode;           ///< mode_bits the decoding depended on, and CS.base above them
@@ -27,6 +36,9 @@ struct Block {
     Block* link[2];     ///< direct successors once known: [0] taken or only, [1] fall-through
     Block* next_on_page;
     Block* next_in_bucket;
+    Handler first;      ///< handler of the first cell, where one that counts or enters host code stands in for it
+    u32 heat;           ///< executions counted
+    BlockCode code;
     Insn insns[];       ///< cells; the last one is always a control transfer or the closing pseudo instruction
 };
 
@@ -47,6 +59,8 @@ class BlockCache {
     Block* find(Vcpu& cpu);
     /// Fast look-up for indirect transfers: nullptr on a miss.
     Block* probe(const Vcpu& cpu, u64 rip) const;
+    /// Like probe(), but searches all blocks: slower, never misses one that the code TLB lets it see.
+    Block* known(const Vcpu& cpu, u64 rip) const;
     /// Bytes of a page changed: kills the blocks that overlap. On the owner's thread.
     void invalidate(Ppn ppn, u32 offset, u32 size);
     /// From any thread: queues invalidate() for the owner.

@@ -9,6 +9,7 @@
 #include "core/check.h"
 #include "core/host/memory_map.h"
 #include "cpu/decoder.h"
+#include "cpu/jit/jit.h"
 #include "cpu/ops/pseudo.h"
 #include "cpu/vcpu.h"
 #include "mmu/guest_access.h"
@@ -20,7 +21,6 @@ constexpr u64 kArenaBytes = 64u << 20;
 constexpr unsigned kBuckets = 1 << 15;
 constexpr unsigned kMaxCells = kMaxBlockInsns + 1;
 constexpr u64 kMaxBlockBytes = sizeof(Block) + kMaxCells * sizeof(Insn);
-constexpr u64 kDeadRip = ~u64{0};
 
 unsigned bucket_of(u64 rip, u64 ppn) { return static_cast<unsigned>((rip ^ rip >> 15 ^ ppn * 0x9E3779B1u) & (kBuckets - 1)); }
 u64 lines_of(u32 offset, u32 size) {
@@ -49,10 +49,11 @@ BlockCache::~BlockCache() {
 }
 
 void BlockCache::flush() {
-    for (auto& [ppn, page] : pages_) cpu_.mmu.memory().unmark_code(Ppn(ppn));
+    for (auto& [ppn, page] : pages_) cpu_.mmu.memory().unmark_code(Ppn(ppn), &cpu_.safepoint);
     std::fill(std::begin(jump_), std::end(jump_), nullptr);
     std::fill(buckets_.begin(), buckets_.end(), nullptr);
     pages_.clear();
+    if (cpu_.jit) cpu_.jit->flush();
     used_ = count_ = 0;
     ++generation_;
     cpu_.block = nullptr;
@@ -64,6 +65,17 @@ Block* BlockCache::probe(const Vcpu& cpu, u64 rip) const {
     u64 linear = cpu.mode & mode_bits::kLong64 ? rip : (rip + (cpu.mode >> 32)) & 0xFFFFFFFF;
     const CodeTlbEntry* entry = cpu.mmu.context()->probe_code(linear);
     return entry && (entry->ppn & ~(u64{1} << 63)) == block->ppn ? block : nullptr;
+}
+
+Block* BlockCache::known(const Vcpu& cpu, u64 rip) const {
+    u64 linear = cpu.mode & mode_bits::kLong64 ? rip : (rip + (cpu.mode >> 32)) & 0xFFFFFFFF;
+    const CodeTlbEntry* entry = cpu.mmu.context()->probe_code(linear);
+    if (!entry) return nullptr;
+    const u64 ppn = entry->ppn & ~(u64{1} << 63);
+    for (Block* block = buckets_[bucket_of(rip, ppn)]; block; block = block->next_in_bucket) {
+        if (block->rip == rip && block->mode == cpu.mode && block->ppn == ppn) return block;
+    }
+    return nullptr;
 }
 
 Block* BlockCache::allocate(unsigned cells) {
@@ -83,6 +95,7 @@ void BlockCache::kill(Block* block) {
         if (*at == block) { *at = block->next_in_bucket; break; }
     }
     if (Block*& slot = jump_[jump_index(block->rip)]; slot == block) slot = nullptr;
+    if (cpu_.jit) cpu_.jit->forget(*block);
     block->ppn = kInvalidPpn.value;
     block->link[0] = block->link[1] = nullptr;
 }
@@ -101,7 +114,7 @@ void BlockCache::invalidate(Ppn ppn, u32 offset, u32 size) {
         block = next;
     }
     pages_.erase(found);
-    cpu_.mmu.memory().unmark_code(ppn);
+    cpu_.mmu.memory().unmark_code(ppn, &cpu_.safepoint);
 }
 
 void BlockCache::post_invalidate(Ppn ppn, u32 offset, u32 size) {
@@ -121,6 +134,7 @@ void BlockCache::drain_posted() {
 
 Block* BlockCache::find(Vcpu& cpu) {
     ++cpu.counters.block_lookups;
+    if (cpu.jit && cpu.jit->full()) flush();
     bool long64 = cpu.mode & mode_bits::kLong64;
     u64 linear = long64 ? cpu.rip : (cpu.rip + cpu.seg[kCs].base) & 0xFFFFFFFF;
     if (long64 ? !is_canonical(linear, cpu.cr4) : cpu.rip > cpu.seg[kCs].limit) {
@@ -203,6 +217,9 @@ Block* BlockCache::decode_crossing(Vcpu& cpu, u64 linear, const u8* host_page) {
     return decode_scratch(cpu, bytes, first + 16 > 16 ? 16 : first + 16);
 }
 
+/// The translator knows 64-bit code.
+static bool context_is_translatable(u64 mode) { return mode & mode_bits::kLong64; }
+
 /// Which of the block's instructions compute flags that nobody can see (backward over the block).
 static void find_dead_flags(const Insn* insns, unsigned count, bool* dead) {
     u32 live = rflags::kArithmetic;
@@ -276,8 +293,10 @@ Block* BlockCache::decode(Vcpu& cpu, u64 linear, Ppn ppn, const u8* host_page) {
         block->ppn = kInvalidPpn.value;
         return block;
     }
+    block->first = block->insns[0].handler;
+    if (cpu.jit && context_is_translatable(cpu.mode)) block->insns[0].handler = jit::op_count;
     // Mark first, then compare: a store between reading and marking would go unseen.
-    cpu.mmu.memory().mark_code(ppn, offset, bytes);
+    cpu.mmu.memory().mark_code(ppn, offset, bytes, &cpu.safepoint);
     alignas(16) u8 again[kPageSize];
     guest_copy_out(again, host_page + offset, bytes);
     if (memcmp(code, again, bytes) != 0) return find(cpu);

@@ -20,8 +20,7 @@ void note_data_access(Vcpu& cpu, u64 gva, unsigned size, bool write) {
         if (!w.enabled || !(w.kind == 3 || (w.kind == 1 && write))) continue;
         if (gva <= w.last && gva + size - 1 >= w.first) cpu.pending_dr6 |= u64{1} << n;
         // Keep the page out of the TLB, so that the next access comes here again.
-        TlbEntry& entry = cpu.mmu.context()->data[TlbContext::index(w.first)];
-        if ((entry.read_tag & ~kPageOffsetMask) == (w.first & ~kPageOffsetMask) || entry.read_tag == kNoTag) entry.read_tag = entry.write_tag = kNoTag;
+        cpu.mmu.context()->forget_rights(w.first);
     }
 }
 

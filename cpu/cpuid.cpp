@@ -12,16 +12,7 @@ namespace shadowbox {
 
 namespace {
 
-constexpr u64 features(std::initializer_list<OpFeature> list) {
-    u64 bits = 0;
-    for (OpFeature feature : list) bits |= u64{1} << static_cast<unsigned>(feature);
-    return bits;
-}
-
 using enum OpFeature;
-constexpr u64 kV2 = features({Base, X87, Mmx, Sse, Sse2, Sse3, Ssse3, Sse41, Sse42, Popcnt, Lzcnt, Bmi1, Bmi2, Adx, Movbe, Cx16, Cx8, Aes,
-                              Pclmul, Sha, Rdrand, Rdseed, Clflush, Clflushopt, Clwb, Rdtscp, Rdpid, Fxsr, Xsave, Xsaveopt, Xsavec, Xsaves,
-                              Fsgsbase, Smap, Invpcid, Syscall, Sysenter, Pku, Cmov, Prefetchw, Lm});
 
 struct Bit { OpFeature feature; unsigned position; };
 u32 bits(const CpuModel& model, std::initializer_list<Bit> list) {
@@ -103,11 +94,6 @@ CpuidResult leaf_d(const Vcpu& cpu, u32 subleaf) {
 }
 
 }  // namespace
-
-const CpuModel& cpu_model_v2() {
-    static const CpuModel model{"v2", kV2};
-    return model;
-}
 
 CpuidResult cpuid(const Vcpu& cpu, u32 leaf, u32 subleaf) {
     constexpr u32 kMaxBasic = 0x16, kMaxExtended = 0x80000008;

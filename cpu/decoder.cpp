@@ -143,6 +143,13 @@ bool modrm_fits(u16 constraint, u8 byte) {
     }
 }
 
+/// L, W and vvvv as the row demands them (SDM 2A 2.3).
+bool vex_fits(const OpcodeRow& row, const Prefixes& p) {
+    u32 wrong = (p.vex_l ? aL0 : aL1) | (p.rex & 8 ? aW0 : aW1);
+    if (p.vvvv) wrong |= aNoVvvv;
+    return !(row.attributes & wrong);
+}
+
 const OpcodeRow* find_row(const DecodeContext& context, unsigned map, u8 opcode, const Prefixes& p, Cursor& in, u16& number) {
     bool long64 = context.mode & mode_bits::kLong64;
     bool protected_mode = (context.mode & mode_bits::kProtected) && !(context.mode & mode_bits::kVm86);
@@ -150,6 +157,7 @@ const OpcodeRow* find_row(const DecodeContext& context, unsigned map, u8 opcode,
         const OpcodeRow& row = kOpcodeRows[i];
         if (row.attributes & (long64 ? aI64 : aO64)) continue;
         if (static_cast<bool>(row.attributes & aVex) != p.vex) continue;
+        if (p.vex && !vex_fits(row, p)) continue;
         if ((row.attributes & aProt) && !protected_mode) continue;
         switch (row.prefix) {
             case OpPrefix::ANY: break;
@@ -212,7 +220,7 @@ bool take_address(Cursor& in, unsigned mod, unsigned rm, u8 rex, bool long64, In
 
 unsigned immediate_size(Operand operand, unsigned osize) {
     switch (operand) {
-        case Operand::Ib: case Operand::Ibs: case Operand::Jb: return 1;
+        case Operand::Ib: case Operand::Ibs: case Operand::Jb: case Operand::Lx: return 1;
         case Operand::Iw: return 2;
         case Operand::Iz: case Operand::Jz: return osize == 1 ? 2 : 4;
         case Operand::Iv: return osize == 1 ? 2 : osize == 2 ? 4 : 8;
@@ -221,7 +229,8 @@ unsigned immediate_size(Operand operand, unsigned osize) {
 }
 
 
-void take_modrm(const DecodeContext& context, const OpcodeRow& row, Cursor& in, const Prefixes& p, Insn& insn, bool& rip_relative) {
+void take_modrm(const DecodeContext& context, const OpcodeRow& row, Cursor& in, const Prefixes& p, Insn& insn, bool& rip_relative,
+                bool& vsib_missing) {
     bool long64 = context.mode & mode_bits::kLong64;
     u8 byte = in.take();
     unsigned mod = byte >> 6, rm = byte & 7;
@@ -233,9 +242,23 @@ void take_modrm(const DecodeContext& context, const OpcodeRow& row, Cursor& in, 
     }
     insn.mem = 1;
     insn.seg = kDs;
+    bool sib = insn.asize != 1 && rm == 4;
+    u8 sib_byte = sib ? in.peek() : 0;
     if (insn.asize == 1) take_address16(in, mod, rm, insn);
     else rip_relative = take_address(in, mod, rm, p.rex, long64, insn);
+    if (row.operands[1] == Operand::Mvs) {
+        // The index is a vector register, 4 included; no SIB byte is #UD (SDM 2A 2.3.12).
+        vsib_missing = !sib;
+        insn.index = kNoRegister;
+        insn.imm = (sib_byte >> 3 & 7) | (p.rex & 2) << 2;
+    }
     if (p.seg >= 0) insn.seg = static_cast<u32>(p.seg);
+}
+
+/// Outside 64-bit mode VEX.W does not widen general registers (SDM 2C VMOVQ, VPINSRQ).
+bool has_sized_general(const OpcodeRow& row) {
+    for (Operand operand : row.operands) if (operand == Operand::Ey || operand == Operand::Gy || operand == Operand::My) return true;
+    return false;
 }
 
 /// Puts 8-bit register numbers into their byte-offset form; drops REX bits of MMX, x87 and segment registers.
@@ -291,7 +314,7 @@ DecodeStatus decode_insn(const DecodeContext& context, const u8* bytes, unsigned
     insn.vex_l = p.vex_l;
     insn.vvvv = p.vvvv;
     insn.opcode = opcode;
-    insn.rex_w = (p.rex & 8) != 0;
+    insn.rex_w = (p.rex & 8) != 0 && (long64 || !has_sized_general(*row));
     insn.lock = p.lock;
     insn.rep = static_cast<u32>(p.last_rep == 0xF3 ? RepPrefix::kRep : p.last_rep == 0xF2 ? RepPrefix::kRepne : RepPrefix::kNone);
     bool operand_prefix = p.operand && row->prefix != OpPrefix::P66;
@@ -311,8 +334,8 @@ DecodeStatus decode_insn(const DecodeContext& context, const u8* bytes, unsigned
     } else if (p.seg >= 0 && !(row->attributes & aStack)) {
         insn.seg = static_cast<u32>(p.seg);  // implicit memory operands (XLAT, MASKMOV)
     }
-    bool rip_relative = false;
-    if (row->modrm != modrm::NO) take_modrm(context, *row, in, p, insn, rip_relative);
+    bool rip_relative = false, vsib_missing = false;
+    if (row->modrm != modrm::NO) take_modrm(context, *row, in, p, insn, rip_relative, vsib_missing);
     else insn.reg = static_cast<u8>((opcode & 7) | (p.rex & 1) << 3);
     fix_registers(*row, p, insn);
 
@@ -321,6 +344,7 @@ DecodeStatus decode_insn(const DecodeContext& context, const u8* bytes, unsigned
         if (unsigned size = immediate_size(operand, insn.osize)) {
             i64 value = in.take_signed(size);
             if (operand == Operand::Ib) value &= 0xFF;
+            if (operand == Operand::Lx) value &= long64 ? 0xFF : 0x7F;  // 8 registers outside 64-bit mode: the top bit is ignored
             if (operand == Operand::Iw) value &= 0xFFFF;
             if (size == 8) insn.disp = value;
             else if (first_immediate || operand == Operand::Jz) insn.imm = static_cast<i32>(value);
@@ -352,7 +376,7 @@ DecodeStatus decode_insn(const DecodeContext& context, const u8* bytes, unsigned
         insn.disp = static_cast<i64>(target);
     }
     insn.flat = insn.mem && insn.asize == 3 && insn.seg < kFs;
-    if (insn.lock && !((row->attributes & aLock) && insn.mem)) return DecodeStatus::kUndefined;
+    if (vsib_missing || (insn.lock && !((row->attributes & aLock) && insn.mem))) return DecodeStatus::kUndefined;
     return DecodeStatus::kOk;
 }
 
@@ -380,6 +404,11 @@ void choose_handler(const DecodeContext& context, Insn& insn, bool flags_dead) {
             if ((row.attributes & aSseFp) && (context.mode & mode_bits::kSseUnmasked)) { insn.handler = sse_checked; return; }
             break;
         }
+        case OpFeature::Avx: case OpFeature::Avx2: case OpFeature::Fma: case OpFeature::F16c:  // SDM 2A 2.4: no CR0.EM, no CR4.OSFXSR
+            if (context.mode & mode_bits::kAvxOff) { insn.handler = op_undefined; return; }
+            if (context.mode & mode_bits::kFpuNm) { insn.handler = op_no_fpu; return; }
+            if ((row.attributes & aSseFp) && (context.mode & mode_bits::kSseUnmasked)) { insn.handler = sse_checked; return; }
+            break;
         default: break;
     }
     insn.handler = row.handler ? row.handler : row.select(insn, flags_dead);

@@ -14,14 +14,24 @@
 #if defined(__OPTIMIZE__) && !defined(SHADOWBOX_SANITIZED)
 #define SHADOWBOX_TAIL_CALLS 1
 #if defined(__clang__)
-#define SB_GOTO(cpu, target) [[clang::musttail]] return (target)->handler((cpu), (target))
+#define SB_TAIL_RETURN [[clang::musttail]] return
 #else
-#define SB_GOTO(cpu, target) return (target)->handler((cpu), (target))
+#define SB_TAIL_RETURN return
 #endif
+#define SB_GOTO(cpu, target) SB_TAIL_RETURN (target)->handler((cpu), (target))
 #else
 #define SHADOWBOX_TAIL_CALLS 0
+#define SB_TAIL_RETURN return
 #define SB_GOTO(cpu, target) return (target)
 #endif
+/// Ends a handler: on at `next`, or out of the loop if that is nullptr. Only handlers jump, their helpers find where to: Clang
+/// makes sure of a tail call only between functions of one signature.
+#define SB_GO_ON(cpu, next)                     \
+    do {                                        \
+        const Insn* sb_next = (next);           \
+        if (!sb_next) return nullptr;           \
+        SB_GOTO(cpu, sb_next);                  \
+    } while (false)
 
 namespace shadowbox {
 
@@ -60,8 +70,6 @@ inline const Insn* leave_after(Vcpu& cpu) { return cpu.exit = ExitReason::kNone,
     const Insn* name(Vcpu& cpu, const Insn* insn) {                            \
         cpu.rip = next_rip(cpu, insn);                                         \
         if (__builtin_expect(!name##_body(cpu, *insn), 0)) return leave_at(cpu, insn); \
-        const Insn* next = next_block(cpu);                                    \
-        if (!next) return nullptr;                                             \
-        SB_GOTO(cpu, next);                                                    \
+        SB_GO_ON(cpu, next_block(cpu));                                        \
     }                                                                          \
     static inline bool name##_body([[maybe_unused]] Vcpu& cpu, [[maybe_unused]] const Insn& insn)

@@ -17,8 +17,19 @@ HostFeatures detect() {
         features.ssse3 = c >> 9 & 1;
         features.pclmul = c >> 1 & 1;
         features.aes = c >> 25 & 1;
+        if (c >> 27 & 1) {  // OSXSAVE: XGETBV tells whether the system saves YMM registers
+            u32 low, high;
+            asm volatile("xgetbv" : "=a"(low), "=d"(high) : "c"(0));
+            bool ymm = (low & 6) == 6;
+            features.avx = ymm && (c >> 28 & 1);
+            features.fma = features.avx && (c >> 12 & 1);
+            features.f16c = features.avx && (c >> 29 & 1);
+        }
     }
-    if (__get_cpuid_count(7, 0, &a, &b, &c, &d)) features.sha = b >> 29 & 1;
+    if (__get_cpuid_count(7, 0, &a, &b, &c, &d)) {
+        features.sha = b >> 29 & 1;
+        features.avx2 = features.avx && (b >> 5 & 1);
+    }
     return features;
 }
 constexpr u32 kDefaultMxcsr = 0x1F80;

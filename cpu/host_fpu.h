@@ -26,9 +26,11 @@ namespace shadowbox {
 class Vcpu;
 using Xmm = __m128i;  ///< one vector register's value, whatever its elements are
 
-/// Optional host instructions; each use has a portable fallback.
+/// Optional host instructions. The first line's uses have a portable fallback; AVX and on need both processor and operating
+/// system, and CPU model v3 asks for them.
 struct HostFeatures {
     bool ssse3, aes, pclmul, sha;
+    bool avx, avx2, fma, f16c;
 };
 extern const HostFeatures kHostFeatures;
 

@@ -216,6 +216,11 @@ std::string shutdown_story(const Vcpu& cpu) {
     return text + fmt::format(" at {:04x}:{:x}, CR2 {:x}", cpu.seg[kCs].selector, cpu.rip, cpu.cr2);
 }
 
+bool Vcpu::interrupt_waiting() const {
+    return held_event_ || nmi_pending_.load(std::memory_order_acquire) || pic_line_.load(std::memory_order_acquire) || apic->init_pending() ||
+           apic->sipi_pending() || apic->has_deliverable();
+}
+
 bool Vcpu::deliver_pending_interrupt() {
     if (held_event_) {
         Event event = *held_event_;

@@ -16,10 +16,7 @@ namespace {
 bool usable(Vcpu& cpu, const Resolved& found, u64 gva) {
     switch (found.kind) {
         case Resolved::Kind::kHost:
-            if (__builtin_expect(cpu.alignment_checked, 0)) {
-                TlbEntry& entry = cpu.mmu.context()->data[TlbContext::index(gva)];
-                entry.read_tag = entry.write_tag = kNoTag;
-            }
+            if (__builtin_expect(cpu.alignment_checked, 0)) cpu.mmu.context()->forget_rights(gva);
             return true;
         case Resolved::Kind::kMmio:
             // Under icount a device must be reached at an exact count: run this instruction alone (design section 5).
@@ -61,8 +58,8 @@ bool canonical(Vcpu& cpu, u64 gva, unsigned size, bool supervisor) {
 /// #AC: unaligned data access at CPL 3 with CR0.AM and EFLAGS.AC (SDM 3A 6.15).
 bool alignment(Vcpu& cpu, u64 gva, unsigned size, bool supervisor) {
     if (!cpu.alignment_checked || supervisor) return true;
-    // SDM 3A table 6-7: 80-bit reals by 8, x87 environments and other areas by 4.
-    unsigned unit = size == 10 ? 8 : size > 16 || (size & (size - 1)) ? 4 : size;
+    // SDM 3A table 6-7: 80-bit reals by 8, YMM operands by 16, x87 environments and other areas by 4.
+    unsigned unit = size == 10 ? 8 : size == 32 ? 16 : size > 16 || (size & (size - 1)) ? 4 : size;
     if ((unit & (unit - 1)) != 0 || gva % unit == 0) return true;
     return cpu.raise(Vector::kAC, 0);
 }

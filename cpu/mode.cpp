@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: MIT
 // What decoded blocks and translation depend on, recomputed whenever a register behind it changed.
+#include "cpu/cpu_model.h"
 #include "cpu/vcpu.h"
 
 namespace shadowbox {
@@ -28,6 +29,8 @@ void Vcpu::update_mode() {
     if (cr0 & cr0::kTS) bits |= mode_bits::kFpuNm;
     if ((cr0 & cr0::kEM) || !(cr4 & cr4::kOSFXSR)) bits |= mode_bits::kSseUd;
     if ((mxcsr & 0x1F80) != 0x1F80) bits |= mode_bits::kSseUnmasked;
+    // VEX vector encodings need XCR0 bits 1 and 2 and CR4.OSXSAVE (SDM 2A 2.4). A model without AVX has no row that asks.
+    if (model.has(OpFeature::Avx) && ((xcr0 & 6) != 6 || !(cr4 & cr4::kOSXSAVE))) bits |= mode_bits::kAvxOff;
     mode = bits;
     bool checked = cpl == 3 && (other_flags & rflags::kAC) && (cr0 & cr0::kAM);
     if (checked && !alignment_checked) mmu.flush_all();

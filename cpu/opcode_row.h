@@ -44,6 +44,11 @@ enum class Operand : u8 {
     Vdq, Vq, Vd,                     // XMM in ModRM.reg; the size says how much is used
     Wdq, Wq, Wd, Ww, Wb, Udq, Uq,    // XMM or memory in ModRM.rm; U: register only
     XMM0,                            // implicit
+    Vx, Wx, Ux, Mx,                  // the same, and memory only, of VEX.L's width: 16 or 32 bytes
+    Wx2, Wx4, Wx8,                   // half, a quarter, an eighth of that width
+    Hx, Hdq,                         // vector register in VEX.vvvv
+    Lx,                              // vector register in imm8[7:4]; Insn::imm is the whole byte
+    Mvs,                             // VSIB memory: base general, index a vector register, whose number is Insn::imm
 };
 
 /// CPUID feature a row needs; #UD when the CPU model does not offer it.
@@ -66,7 +71,7 @@ enum OpAttributes : u32 {
     aSys = 1 << 7,     ///< touches system state, or gives other results on the host: not for the random tester
     aBranch = 1 << 8,  ///< changes RIP
     aString = 1 << 9,  ///< REP prefixes repeat it (the row then ends its block)
-    aAligned = 1 << 11, ///< #GP unless a 16-byte memory operand is aligned
+    aAligned = 1 << 11, ///< #GP unless a 16-byte (VEX.256: 32-byte) memory operand is aligned
     aVex = 1 << 12,    ///< VEX encoded
     aProt = 1 << 13,   ///< #UD in real and virtual-8086 mode
     aMemRead = 1 << 14, aMemWrite = 1 << 15,  ///< how a memory operand is used (the tester and the JIT want to know)
@@ -74,6 +79,9 @@ enum OpAttributes : u32 {
     aSseFp = 1 << 17,  ///< can raise SIMD floating-point exceptions (#XM)
     aCondFlags = 1 << 18,  ///< may leave the flags it writes unchanged (shift counts of 0)
     aStack = 1 << 19,      ///< implicit access through rSP: segment SS
+    // VEX fields that must have one value, else #UD. Without these, L and W are ignored or choose an operand size.
+    aL0 = 1 << 20, aL1 = 1 << 21, aW0 = 1 << 22, aW1 = 1 << 23,
+    aNoVvvv = 1 << 24,     ///< VEX.vvvv is not used and must be 1111B
 };
 
 struct OpcodeRow {

@@ -43,7 +43,7 @@ const Insn* leave_at(Vcpu& cpu, const Insn* insn) {
 
 const Insn* next_block(Vcpu& cpu) {
     if (__builtin_expect(cpu.safepoint.attention.load(std::memory_order_relaxed) | static_cast<u32>(cpu.interrupt_shadow) |
-                             static_cast<u32>(cpu.single) | static_cast<u32>(cpu.mode & mode_bits::kSingleStep), 0)) {
+                             static_cast<u32>(cpu.single) | static_cast<u32>(cpu.in_cell) | static_cast<u32>(cpu.mode & mode_bits::kSingleStep), 0)) {
         cpu.exit = ExitReason::kNone;
         return nullptr;
     }
@@ -57,18 +57,14 @@ const Insn* next_block(Vcpu& cpu) {
 
 const Insn* op_stale(Vcpu& cpu, const Insn* insn) {
     leave_at(cpu, insn);
-    const Insn* next = next_block(cpu);
-    if (!next) return nullptr;
-    SB_GOTO(cpu, next);
+    SB_GO_ON(cpu, next_block(cpu));
 }
 
 const Insn* op_block_end(Vcpu& cpu, const Insn* insn) {
     u64 target = rip_of(cpu, insn);
     if (!(cpu.mode & mode_bits::kLong64)) target &= cpu.mode & mode_bits::kCode32 ? 0xFFFFFFFF : 0xFFFF;
     cpu.rip = target;
-    const Insn* next = next_block(cpu);
-    if (!next) return nullptr;
-    SB_GOTO(cpu, next);
+    SB_GO_ON(cpu, next_block(cpu));
 }
 
 const Insn* op_stop(Vcpu&, const Insn*) { return nullptr; }

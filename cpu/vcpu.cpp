@@ -5,6 +5,7 @@
 #include "cpu/cpu_model.h"
 #include "cpu/effective_address.h"
 #include "cpu/interrupts.h"
+#include "cpu/jit/jit.h"
 #include "cpu/local_apic.h"
 
 namespace shadowbox {
@@ -14,6 +15,14 @@ Vcpu::Vcpu(unsigned number, GuestMemory& memory, MachineBus& machine_bus, ApicMe
       bus(machine_bus), model(cpu_model), index(number) {
     memory.safepoints().add(safepoint, mmu);
     reset();
+}
+
+Expected<void> Vcpu::enable_jit(u32 hot_entries) {
+    auto made = jit::Jit::make(*this);
+    if (!made) return tl::unexpected(made.error());
+    jit = std::move(*made);
+    if (hot_entries) jit->set_hot_entries(hot_entries);
+    return {};
 }
 
 Vcpu::~Vcpu() { mmu.memory().safepoints().remove(safepoint); }
@@ -127,6 +136,8 @@ std::string Vcpu::dump() const {
     fmt::format_to(out, "CR0={:08x} CR2={:016x} CR3={:016x} CR4={:08x} EFER={:08x}\n", cr0, cr2, cr3, cr4, efer);
     fmt::format_to(out, "DR6={:08x} DR7={:08x} MXCSR={:08x} FCW={:04x} FSW={:04x} retired={}\n", dr[6], dr[7], mxcsr, x87.control, x87.status, retired);
     for (unsigned i = 0; i < 16; ++i) fmt::format_to(out, "XMM{:02}={:016x}{:016x}{}", i, vec[i].qword[1], vec[i].qword[0], i % 2 ? "\n" : " ");
+    if (!(xcr0 & 4)) return text;
+    for (unsigned i = 0; i < 16; ++i) fmt::format_to(out, "YMM{:02}H={:016x}{:016x}{}", i, vec[i].qword[3], vec[i].qword[2], i % 2 ? "\n" : " ");
     return text;
 }
 

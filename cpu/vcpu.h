@@ -25,6 +25,7 @@ namespace shadowbox {
 struct Block;
 class BlockCache;
 class LocalApic;
+namespace jit { class Jit; }
 struct CpuModel;
 struct Event;
 
@@ -45,7 +46,7 @@ enum class ExitReason : u8 {
 /// Execution mode bits that decoded blocks depend on (Block::mode). CS.base is in the upper half outside 64-bit mode.
 namespace mode_bits {
 constexpr u64 kLong64 = 1, kCode32 = 2, kStack32 = 4, kProtected = 8, kVm86 = 16, kFlat = 32, kSingleStep = 64,
-              kFpuNm = 128, kFpuEm = 256, kSseUd = 512, kSseUnmasked = 1024, kLongMode = 2048, kXsaveOff = 4096;
+              kFpuNm = 128, kFpuEm = 256, kSseUd = 512, kSseUnmasked = 1024, kLongMode = 2048, kAvxOff = 4096;
 }
 
 struct VcpuCounters {
@@ -58,6 +59,10 @@ class Vcpu {
     ~Vcpu();
     Vcpu(const Vcpu&) = delete;
     Vcpu& operator=(const Vcpu&) = delete;
+
+    /// -accel jit: from now on hot blocks are translated. Before the first run(), after exact_time is set.
+    /// `hot_entries`: executions of a block before it is translated; 0: the translator's own choice.
+    Expected<void> enable_jit(u32 hot_entries = 0);
 
     // --- run.cpp: driven by vmm/ ---
     /// Power-on or INIT state (SDM 3A 9.1.1). INIT keeps FPU, vector and some MSR state.
@@ -108,6 +113,7 @@ class Vcpu {
     bool exact_time = false;  ///< icount: guest time is read only at exact instruction counts
     bool halted = false;      ///< in HLT until wakeup_pending(); kept by whoever calls run()
     bool alignment_checked = false;  ///< CPL 3, CR0.AM and EFLAGS.AC: data pages stay out of the TLB, so that each access is checked
+    bool in_cell = false;     ///< emitted code had C++ run one instruction: no next block is entered behind it
     bool single = false;      ///< run() executes one instruction at a time just now
 
     VectorRegister vec[16] = {};
@@ -138,6 +144,7 @@ class Vcpu {
     SeededRandom random{0};   ///< RDRAND, RDSEED: seeded by --seed under icount, from the host otherwise
     std::unique_ptr<LocalApic> apic;
     std::unique_ptr<BlockCache> blocks;
+    std::unique_ptr<jit::Jit> jit;  ///< null: interpreter only
     MachineBus& bus;
     const CpuModel& model;
     const unsigned index;
@@ -173,13 +180,19 @@ class Vcpu {
     bool raise_gp0() { return raise(Vector::kGP, 0); }
 
     // --- mode.cpp ---
-    /// Recomputes `mode` and the MMU's privilege after CS, SS, CPL, CR0, CR4, EFER, RFLAGS.VM/TF/AC, MXCSR masks or a data segment changed.
+    /// Recomputes `mode` and the MMU's privilege after CS, SS, CPL, CR0, CR4, XCR0, EFER, RFLAGS.VM/TF/AC, MXCSR masks or a data segment changed.
     void update_mode();
     void sync_mxcsr();        ///< collects the host's sticky flags into mxcsr
     void load_mxcsr(u32 value);
 
     /// IF, TPR or a controller changed: look for deliverable interrupts before the next block.
-    void recheck_interrupts() { check_interrupts_ = true; post_attention(SafepointParticipant::kAttentionInterrupt); }
+    void recheck_interrupts() {
+        if (!interrupt_waiting()) return;
+        check_interrupts_ = true;
+        post_attention(SafepointParticipant::kAttentionInterrupt);
+    }
+    /// Something may be deliverable now or once IF, TPR or a shadow allows. Who posts anything later asks for attention himself.
+    bool interrupt_waiting() const;
     /// Instructions retired up to now, exact at instructions that end a block and in single steps.
     u64 retired_now() const { return retired + static_cast<u64>(run_start_budget_ - budget); }
 

@@ -22,12 +22,12 @@ namespace {
 
 template <bool SamePage>
 const Insn* jcc_handler(Vcpu& cpu, const Insn* insn) {
-    if (cpu.flags.condition(insn->opcode & 15)) return take_branch<SamePage>(cpu, insn);
-    return fall_through(cpu, insn);
+    if (cpu.flags.condition(insn->opcode & 15)) SB_GO_ON(cpu, take_branch<SamePage>(cpu, insn));
+    SB_GO_ON(cpu, fall_through(cpu, insn));
 }
 template <bool SamePage>
 const Insn* jmp_handler(Vcpu& cpu, const Insn* insn) {
-    return take_branch<SamePage>(cpu, insn);
+    SB_GO_ON(cpu, take_branch<SamePage>(cpu, insn));
 }
 
 /// Pushes `value` (2, 4 or 8 bytes) on the stack of the current mode.
@@ -62,7 +62,7 @@ const Insn* call64(Vcpu& cpu, const Insn* insn) {
         SB_FAILED(cpu, insn);
     }
     cpu.gpr[kRsp] = rsp;
-    return take_branch<SamePage>(cpu, insn);
+    SB_GO_ON(cpu, take_branch<SamePage>(cpu, insn));
 }
 const Insn* call_legacy(Vcpu& cpu, const Insn* insn) {
     u64 target = static_cast<u64>(insn->disp), back = next_rip(cpu, insn);
@@ -71,7 +71,7 @@ const Insn* call_legacy(Vcpu& cpu, const Insn* insn) {
         SB_FAILED(cpu, insn);
     }
     if (!push_segmented(cpu, back, 1u << insn->osize)) SB_FAILED(cpu, insn);
-    return take_branch<false>(cpu, insn);
+    SB_GO_ON(cpu, take_branch<false>(cpu, insn));
 }
 const Insn* ret64(Vcpu& cpu, const Insn* insn) {
     u64 target;
@@ -81,7 +81,7 @@ const Insn* ret64(Vcpu& cpu, const Insn* insn) {
         SB_FAILED(cpu, insn);
     }
     cpu.gpr[kRsp] += 8 + static_cast<u64>(insn->imm);
-    return go_indirect(cpu, target);
+    SB_GO_ON(cpu, go_indirect(cpu, target));
 }
 const Insn* ret_legacy(Vcpu& cpu, const Insn* insn) {
     u64 target, rsp = cpu.gpr[kRsp];
@@ -91,7 +91,7 @@ const Insn* ret_legacy(Vcpu& cpu, const Insn* insn) {
         SB_FAILED(cpu, insn);
     }
     add_to_stack_pointer(cpu, insn->imm);
-    return go_indirect(cpu, target);
+    SB_GO_ON(cpu, go_indirect(cpu, target));
 }
 
 template <bool Memory, bool Call>
@@ -114,7 +114,7 @@ const Insn* indirect64(Vcpu& cpu, const Insn* insn) {
     }
         cpu.gpr[kRsp] = rsp;
     }
-    return go_indirect(cpu, target);
+    SB_GO_ON(cpu, go_indirect(cpu, target));
 }
 template <bool Call>
 const Insn* indirect_legacy(Vcpu& cpu, const Insn* insn) {
@@ -130,7 +130,7 @@ const Insn* indirect_legacy(Vcpu& cpu, const Insn* insn) {
     }
     if (!long_target_ok(cpu, target)) SB_FAILED(cpu, insn);
     if (Call && !push_segmented(cpu, next_rip(cpu, insn), 1u << insn->osize)) SB_FAILED(cpu, insn);
-    return go_indirect(cpu, target);
+    SB_GO_ON(cpu, go_indirect(cpu, target));
 }
 
 }  // namespace
@@ -188,13 +188,6 @@ bool pop_segmented(Vcpu& cpu, u64& value, unsigned size) {
     else if (!load<u64>(cpu, gva, value)) return stack_failed(cpu);
     add_to_stack_pointer(cpu, size);
     return true;
-}
-
-const Insn* go_indirect(Vcpu& cpu, u64 target) {
-    cpu.rip = target;
-    const Insn* next = next_block(cpu);
-    if (!next) return nullptr;
-    SB_GOTO(cpu, next);
 }
 
 namespace {

@@ -10,7 +10,11 @@ namespace shadowbox {
 /// Finds the successor for `slot` and links it where that is safe. nullptr: fetch fault or wait raised, RIP is the target.
 Block* resolve_link(Vcpu& cpu, u64 target, unsigned slot);
 
-const Insn* go_indirect(Vcpu& cpu, u64 target);
+/// The functions below that return an instruction find where to go on, nullptr to leave run(); their callers end in SB_GO_ON.
+inline const Insn* go_indirect(Vcpu& cpu, u64 target) {
+    cpu.rip = target;
+    return next_block(cpu);
+}
 
 /// Enters `to`, whose RIP is `target`, or leaves for attention or budget.
 [[gnu::always_inline]] inline const Insn* enter_block(Vcpu& cpu, Block* to) {
@@ -22,7 +26,7 @@ const Insn* go_indirect(Vcpu& cpu, u64 target);
         return nullptr;
     }
     cpu.block = to;
-    SB_GOTO(cpu, static_cast<const Insn*>(to->insns));
+    return to->insns;
 }
 
 /// Continues at `target` through link `slot` of the current block. SamePage: the target lies on the branch's own page, whose mapping

@@ -35,8 +35,8 @@ const Insn* fused_handler(Vcpu& cpu, const Insn* insn) {
     T a = get<T>(cpu, insn->rm);
     T b = form == Form::kRR ? get<T>(cpu, insn->reg) : static_cast<T>(insn->imm);
     T r = alu<op, T, true>(cpu, a, b);
-    if (holds<op, T, code>(cpu.flags, a, b, r)) return follow_link<SamePage>(cpu, static_cast<u64>(insn->disp), 0);
-    return fall_through(cpu, insn);
+    if (holds<op, T, code>(cpu.flags, a, b, r)) SB_GO_ON(cpu, follow_link<SamePage>(cpu, static_cast<u64>(insn->disp), 0));
+    SB_GO_ON(cpu, fall_through(cpu, insn));
 }
 
 template <Alu op, class T, Form form, bool SamePage, unsigned... codes>

@@ -39,21 +39,22 @@ constexpr u32 kInvalid = 1, kDenormal = 2, kDivide = 4, kUnderflow = 0x10, kBefo
 /// An unmasked underflow is raised for a tiny result even if it is exact, which the masked flag does not
 /// show (SDM 1 4.9.1.5).
 /// So look for denormal results of the operations that can produce tiny ones.
-bool tiny_result(const OpcodeRow& row, const VectorRegister& result) {
+bool tiny_result(const OpcodeRow& row, const Insn& insn, const VectorRegister& result) {
     bool f3 = row.prefix == OpPrefix::PF3, f2 = row.prefix == OpPrefix::PF2, p66 = row.prefix == OpPrefix::P66;
     bool wide = f2 || p66, scalar = f2 || f3;
-    switch (row.map == OpMap::M0F ? row.opcode : 0) {
+    if (row.feature == OpFeature::Fma) wide = row.attributes & aW1, scalar = (row.opcode & 9) == 9;
+    else switch (row.map == OpMap::M0F ? row.opcode : 0) {
         case 0x58: case 0x59: case 0x5C: case 0x5E: break;
         case 0x5A:  // only the narrowing conversions
             if (!f2 && !p66) return false;
             wide = false;
-            break;
+            break;  // (the upper half of VCVTPD2PS's result is zero, so counting it too does no harm)
         case 0x7C: case 0x7D: case 0xD0:
             wide = p66, scalar = false;
             break;
         default: return false;
     }
-    unsigned lanes = scalar ? 1 : wide ? 2 : 4;
+    unsigned lanes = scalar ? 1 : (wide ? 2u : 4u) << insn.vex_l;
     for (unsigned i = 0; i < lanes; ++i) {
         if (wide && !(result.qword[i] >> 52 & 0x7FF) && result.qword[i] << 1) return true;
         if (!wide && !(result.dword[i] >> 23 & 0xFF) && result.dword[i] << 1) return true;
@@ -103,7 +104,7 @@ struct Alone {
     cpu.rip = rip;
 
     u32 unmasked = ~(cpu.mxcsr >> 7) & host::kMxcsrFlags;
-    if ((unmasked & kUnderflow) && tiny_result(row, cpu.vec[insn->reg & 15])) flags |= kUnderflow;
+    if ((unmasked & kUnderflow) && tiny_result(row, *insn, cpu.vec[insn->reg & 15])) flags |= kUnderflow;
     if (flags & unmasked & kBeforeComputation) flags &= kBeforeComputation;
     cpu.mxcsr |= flags;
     host::set_mxcsr(cpu.mxcsr | host::kMxcsrMasks);

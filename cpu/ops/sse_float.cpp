@@ -172,6 +172,9 @@ inline Xmm each_single(Xmm v) {
 
 }  // namespace
 
+Xmm approximate_reciprocals(Xmm v) { return each_single<reciprocal>(v); }
+Xmm approximate_reciprocal_roots(Xmm v) { return each_single<reciprocal_root>(v); }
+
 SB_SSE(sse_rcpps, fetch128<true>, each_single<reciprocal>(b))
 SB_SSE(sse_rsqrtps, fetch128<true>, each_single<reciprocal_root>(b))
 SB_SSE(sse_rcpss, fetch32, keep_high96(a, from_u32(reciprocal(low32(b)))))

@@ -124,11 +124,11 @@ SB_OP(sse_lfence) {
     return true;
 }
 SB_OP(sse_mfence) {
-    __atomic_thread_fence(__ATOMIC_SEQ_CST);
+    guest_fence(std::memory_order_seq_cst);
     return true;
 }
 SB_OP(sse_sfence) {
-    __atomic_thread_fence(__ATOMIC_RELEASE);
+    guest_fence(std::memory_order_release);
     return true;
 }
 /// A hint: never faults, fetches nothing.

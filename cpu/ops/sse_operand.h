@@ -212,6 +212,13 @@ template <class Path = Full>
     return fetch64(cpu, insn, value, path);
 }
 
+// --- what SSE and AVX handlers share ---
+/// RCPPS and RSQRTPS, four elements (sse_float.cpp).
+Xmm approximate_reciprocals(Xmm v);
+Xmm approximate_reciprocal_roots(Xmm v);
+/// PCMPESTRM and PCMPISTRM, upper half of YMM0 untouched (sse_string.cpp).
+bool compare_strings_to_mask(Vcpu& cpu, const Insn& insn, bool explicit_lengths);
+
 }  // namespace shadowbox
 
 // An SB_OP whose body is compiled for both paths; it sees `path` and hands it to every access. The body must
@@ -225,7 +232,7 @@ template <class Path = Full>
         SB_GOTO(cpu, insn + 1);                                                                            \
     }                                                                                                      \
     const Insn* name(Vcpu& cpu, const Insn* insn) {                                                        \
-        if (__builtin_expect(!name##_body(cpu, *insn, Fast{}), 0)) return name##_full(cpu, insn);          \
+        if (__builtin_expect(!name##_body(cpu, *insn, Fast{}), 0)) SB_TAIL_RETURN name##_full(cpu, insn);  \
         SB_GOTO(cpu, insn + 1);                                                                            \
     }                                                                                                      \
     template <class Path>                                                                                  \

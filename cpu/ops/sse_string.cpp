@@ -42,7 +42,7 @@ unsigned terminated_length(const int* elements, unsigned count) {
 }
 /// Explicit lengths: the absolute value, saturated.
 unsigned explicit_length(const Vcpu& cpu, const Insn& insn, unsigned number, unsigned count) {
-    i64 length = insn.rex_w ? static_cast<i64>(cpu.gpr[number]) : static_cast<i32>(cpu.gpr[number]);
+    i64 length = insn.osize == 3 ? static_cast<i64>(cpu.gpr[number]) : static_cast<i32>(cpu.gpr[number]);
     u64 magnitude = length < 0 ? ~static_cast<u64>(length) + 1 : static_cast<u64>(length);
     return magnitude > count ? count : static_cast<unsigned>(magnitude);
 }
@@ -112,20 +112,6 @@ bool compare_index(Vcpu& cpu, const Insn& insn, bool explicit_lengths) {
     cpu.gpr[kRcx] = index;
     return true;
 }
-bool compare_mask(Vcpu& cpu, const Insn& insn, bool explicit_lengths) {
-    Match match;
-    if (!compare(cpu, insn, explicit_lengths, match)) return false;
-    union { Xmm vector; u8 byte[16]; } mask{_mm_setzero_si128()};
-    unsigned width = 16 / match.count;
-    if (!(insn.imm & 0x40)) {
-        mask.vector = from_u64(match.bits);
-    } else {
-        for (unsigned i = 0; i < 16; ++i) mask.byte[i] = match.bits >> (i / width) & 1 ? 0xFF : 0;
-    }
-    set_xmm(cpu, 0, mask.vector);
-    return true;
-}
-
 /// CRC-32C, bit-reflected, in eight tables so that eight bytes go at once.
 constexpr u32 kCrcPolynomial = 0x82F63B78;
 using CrcTables = std::array<std::array<u32, 256>, 8>;
@@ -152,10 +138,24 @@ u32 crc_step(u32 crc, u64 value, unsigned bytes) {
 
 }  // namespace
 
+bool compare_strings_to_mask(Vcpu& cpu, const Insn& insn, bool explicit_lengths) {
+    Match match;
+    if (!compare(cpu, insn, explicit_lengths, match)) return false;
+    union { Xmm vector; u8 byte[16]; } mask{_mm_setzero_si128()};
+    unsigned width = 16 / match.count;
+    if (!(insn.imm & 0x40)) {
+        mask.vector = from_u64(match.bits);
+    } else {
+        for (unsigned i = 0; i < 16; ++i) mask.byte[i] = match.bits >> (i / width) & 1 ? 0xFF : 0;
+    }
+    set_xmm(cpu, 0, mask.vector);
+    return true;
+}
+
 SB_OP(sse_pcmpestri) { return compare_index(cpu, insn, true); }
-SB_OP(sse_pcmpestrm) { return compare_mask(cpu, insn, true); }
+SB_OP(sse_pcmpestrm) { return compare_strings_to_mask(cpu, insn, true); }
 SB_OP(sse_pcmpistri) { return compare_index(cpu, insn, false); }
-SB_OP(sse_pcmpistrm) { return compare_mask(cpu, insn, false); }
+SB_OP(sse_pcmpistrm) { return compare_strings_to_mask(cpu, insn, false); }
 
 SB_OP(sse_crc32_byte) {
     u8 value;

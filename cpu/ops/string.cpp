@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-// MOVS STOS LODS CMPS SCAS INS OUTS with REP prefixes. Repeated MOVS and STOS run by pieces that stay on one page; every iteration
+// MOVS STOS LODS CMPS SCAS INS OUTS with REP prefixes. Repeated MOVS, STOS, INS and OUTS run by pieces that stay on one page; every iteration
 // counts as one instruction, and a repeat stops at interrupts and at the end of the budget with exact registers (SDM 2B REP).
 #include <algorithm>
 #include <cstring>
@@ -28,7 +28,10 @@ bool target_address(Vcpu& cpu, const Insn& insn, unsigned size, MemoryAccess acc
     return segment_address(cpu, kEs, cpu.gpr[kRdi] & address_mask(insn), size, access, gva);
 }
 
-/// One iteration of each operation.
+template <class T> u64 bulk(Vcpu& cpu, const Insn& insn, u64 count, bool copy);
+u64 run_bytes(Vcpu& cpu, const Insn& insn, unsigned size, u64 count, bool out, u64& gva);
+
+/// Each operation: one iteration, and for some up to `count` of them at once (0: do one).
 template <class T> struct Movs {
     static bool once(Vcpu& cpu, const Insn& insn, i64 step) {
         u64 from, to;
@@ -39,6 +42,7 @@ template <class T> struct Movs {
         advance(cpu, kRdi, insn, step);
         return true;
     }
+    static u64 many(Vcpu& cpu, const Insn& insn, u64 count) { return bulk<T>(cpu, insn, count, true); }
 };
 template <class T> struct Stos {
     static bool once(Vcpu& cpu, const Insn& insn, i64 step) {
@@ -47,6 +51,7 @@ template <class T> struct Stos {
         advance(cpu, kRdi, insn, step);
         return true;
     }
+    static u64 many(Vcpu& cpu, const Insn& insn, u64 count) { return bulk<T>(cpu, insn, count, false); }
 };
 template <class T> struct Lods {
     static bool once(Vcpu& cpu, const Insn& insn, i64 step) {
@@ -92,6 +97,15 @@ template <class T> struct Ins {
         advance(cpu, kRdi, insn, step);
         return true;
     }
+    static u64 many(Vcpu& cpu, const Insn& insn, u64 count) {
+        u64 to, bytes = run_bytes(cpu, insn, sizeof(T), count, false, to);
+        u8* host = bytes ? cpu.mmu.context()->probe_write(to, static_cast<unsigned>(bytes)) : nullptr;
+        if (!host) return 0;
+        u64 done = cpu.bus.port_read_run(static_cast<u16>(cpu.gpr[kRdx]), sizeof(T), {host, bytes});
+        cpu.counters.port_io += done;
+        advance(cpu, kRdi, insn, static_cast<i64>(done * sizeof(T)));
+        return done;
+    }
 };
 template <class T> struct Outs {
     static bool once(Vcpu& cpu, const Insn& insn, i64 step) {
@@ -104,7 +118,37 @@ template <class T> struct Outs {
         advance(cpu, kRsi, insn, step);
         return true;
     }
+    static u64 many(Vcpu& cpu, const Insn& insn, u64 count) {
+        u64 from, bytes = run_bytes(cpu, insn, sizeof(T), count, true, from);
+        const u8* host = bytes ? cpu.mmu.context()->probe_read(from, static_cast<unsigned>(bytes)) : nullptr;
+        if (!host) return 0;
+        u64 done = cpu.bus.port_write_run(static_cast<u16>(cpu.gpr[kRdx]), sizeof(T), {host, bytes});
+        cpu.counters.port_io += done;
+        advance(cpu, kRsi, insn, static_cast<i64>(done * sizeof(T)));
+        return done;
+    }
 };
+
+/// The memory side of a run of INS or OUTS: bytes of whole elements on one page and within the segment, or 0. Below the I/O
+/// privilege level the permission bitmap is looked at for each element, as INS may change it.
+u64 run_bytes(Vcpu& cpu, const Insn& insn, unsigned size, u64 count, bool out, u64& gva) {
+    bool trusted = !(cpu.cr0 & cr0::kPE) || (!cpu.vm86() && cpu.cpl <= cpu.iopl());
+    if (!trusted || cpu.alignment_checked) return 0;
+    u64 index = cpu.gpr[out ? kRsi : kRdi] & address_mask(insn);
+    Fault kept = cpu.fault;
+    if (!(out ? source_address(cpu, insn, size, gva) : target_address(cpu, insn, size, MemoryAccess::kWrite, gva))) {
+        cpu.fault = kept;
+        cpu.exit = ExitReason::kNone;
+        return 0;
+    }
+    u64 bytes = std::min<u64>(count, kPageSize / size) * size;
+    bytes = std::min(bytes, kPageSize - (gva & kPageOffsetMask));
+    bytes -= bytes % size;
+    if (bytes < 2 * size || index + bytes - 1 > address_mask(insn)) return 0;
+    const SegmentRegister& segment = cpu.seg[out ? insn.seg : unsigned{kEs}];
+    if (!cpu.long64() && (segment.expand_down() || index + bytes - 1 > segment.limit)) return 0;
+    return bytes;
+}
 
 /// Iterations that can run as one host copy: both sides inside their pages, forward, flat or within limits for the whole piece.
 template <class T>
@@ -137,7 +181,7 @@ u64 bulk(Vcpu& cpu, const Insn& insn, u64 count, bool copy) {
             if (static_cast<u64>(out - in) < sizeof(T)) return 0;
             for (u64 i = 0; i < bytes; i += sizeof(T)) guest_store<T>(out + i, guest_load<T>(in + i));
         } else {
-            guest_copy_in(out, in, bytes);
+            guest_move(out, in, bytes);
         }
         advance(cpu, kRsi, insn, static_cast<i64>(bytes));
     } else {
@@ -154,7 +198,7 @@ u64 bulk(Vcpu& cpu, const Insn& insn, u64 count, bool copy) {
 enum class Stop : u8 { kNever, kOnZf };
 
 /// The repeated form. RIP was set behind the instruction; it goes back to it while iterations are left.
-template <class T, class Once, Stop stop, bool Bulk, bool Copy>
+template <class T, class Op, Stop stop>
 bool repeat(Vcpu& cpu, const Insn& insn) {
     i64 step = cpu.other_flags & rflags::kDF ? -static_cast<i64>(sizeof(T)) : static_cast<i64>(sizeof(T));
     u64 left = count_of(cpu, insn);
@@ -162,12 +206,14 @@ bool repeat(Vcpu& cpu, const Insn& insn) {
     bool counted = false;  // the block's debit paid for the first iteration
     for (;;) {
         u64 done = 0;
-        if (Bulk && step > 0 && left > 1 && !cpu.single) {
-            u64 allowed = cpu.budget > 0 ? std::min<u64>(left, static_cast<u64>(cpu.budget) + (counted ? 0 : 1)) : (counted ? 0 : 1);
-            if (allowed > 1) done = bulk<T>(cpu, insn, allowed, Copy);
+        if constexpr (requires { Op::many(cpu, insn, left); }) {
+            if (step > 0 && left > 1 && !cpu.single) {
+                u64 allowed = cpu.budget > 0 ? std::min<u64>(left, static_cast<u64>(cpu.budget) + (counted ? 0 : 1)) : (counted ? 0 : 1);
+                if (allowed > 1) done = Op::many(cpu, insn, allowed);
+            }
         }
         if (done == 0) {
-            if (!Once::once(cpu, insn, step)) {
+            if (!Op::once(cpu, insn, step)) {
                 // Done iterations stay done; the instruction restarts with what is left. The unfinished one is not charged.
                 if (counted) cpu.budget -= 1;  // leave_at() gives the block's debit for this instruction back
                 return false;
@@ -187,38 +233,36 @@ bool repeat(Vcpu& cpu, const Insn& insn) {
     }
 }
 
-template <template <class> class Op, class T, Stop stop, bool Bulk, bool Copy>
+template <template <class> class Op, class T, Stop stop>
 const Insn* string_handler(Vcpu& cpu, const Insn* insn) {
     if (insn->rep) {
         cpu.rip = next_rip(cpu, insn);
-        if (!repeat<T, Op<T>, stop, Bulk, Copy>(cpu, *insn)) return leave_at(cpu, insn);
-        const Insn* next = next_block(cpu);
-        if (!next) return nullptr;
-        SB_GOTO(cpu, next);
+        if (!repeat<T, Op<T>, stop>(cpu, *insn)) return leave_at(cpu, insn);
+        SB_GO_ON(cpu, next_block(cpu));
     }
     i64 step = cpu.other_flags & rflags::kDF ? -static_cast<i64>(sizeof(T)) : static_cast<i64>(sizeof(T));
     if (!Op<T>::once(cpu, *insn, step)) SB_FAILED(cpu, insn);
     SB_NEXT(cpu, insn);
 }
 
-template <template <class> class Op, Stop stop, bool Bulk, bool Copy>
+template <template <class> class Op, Stop stop>
 Handler select_string(const Insn& insn) {
     switch (operand_bytes(insn)) {
-        case 1: return string_handler<Op, u8, stop, Bulk, Copy>;
-        case 2: return string_handler<Op, u16, stop, Bulk, Copy>;
-        case 4: return string_handler<Op, u32, stop, Bulk, Copy>;
-        default: return string_handler<Op, u64, stop, Bulk, Copy>;
+        case 1: return string_handler<Op, u8, stop>;
+        case 2: return string_handler<Op, u16, stop>;
+        case 4: return string_handler<Op, u32, stop>;
+        default: return string_handler<Op, u64, stop>;
     }
 }
 
 }  // namespace
 
-Handler select_movs(Insn& insn, bool) { return select_string<Movs, Stop::kNever, true, true>(insn); }
-Handler select_stos(Insn& insn, bool) { return select_string<Stos, Stop::kNever, true, false>(insn); }
-Handler select_lods(Insn& insn, bool) { return select_string<Lods, Stop::kNever, false, false>(insn); }
-Handler select_cmps(Insn& insn, bool) { return select_string<Cmps, Stop::kOnZf, false, false>(insn); }
-Handler select_scas(Insn& insn, bool) { return select_string<Scas, Stop::kOnZf, false, false>(insn); }
-Handler select_ins(Insn& insn, bool) { if (insn.osize == 3) insn.osize = 2; return select_string<Ins, Stop::kNever, false, false>(insn); }
-Handler select_outs(Insn& insn, bool) { if (insn.osize == 3) insn.osize = 2; return select_string<Outs, Stop::kNever, false, false>(insn); }
+Handler select_movs(Insn& insn, bool) { return select_string<Movs, Stop::kNever>(insn); }
+Handler select_stos(Insn& insn, bool) { return select_string<Stos, Stop::kNever>(insn); }
+Handler select_lods(Insn& insn, bool) { return select_string<Lods, Stop::kNever>(insn); }
+Handler select_cmps(Insn& insn, bool) { return select_string<Cmps, Stop::kOnZf>(insn); }
+Handler select_scas(Insn& insn, bool) { return select_string<Scas, Stop::kOnZf>(insn); }
+Handler select_ins(Insn& insn, bool) { if (insn.osize == 3) insn.osize = 2; return select_string<Ins, Stop::kNever>(insn); }
+Handler select_outs(Insn& insn, bool) { if (insn.osize == 3) insn.osize = 2; return select_string<Outs, Stop::kNever>(insn); }
 
 }  // namespace shadowbox

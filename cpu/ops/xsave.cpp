@@ -87,15 +87,31 @@ bool sse_in_use(const Vcpu& cpu) {
     return bits != 0;
 }
 
+bool avx_in_use(const Vcpu& cpu) {
+    u64 bits = 0;
+    for (unsigned i = 0; i < xmm_count(cpu); ++i) bits |= cpu.vec[i].qword[2] | cpu.vec[i].qword[3];
+    return bits != 0;
+}
+
 // --- extended components, by number ---
 void put_component(const Vcpu& cpu, unsigned number, u8* to) {
-    if (number == 9) {
+    if (number == 2) {
+        for (unsigned i = 0; i < xmm_count(cpu); ++i) memcpy(to + 16 * i, cpu.vec[i].byte + 16, 16);
+    } else if (number == 9) {
         u64 value = cpu.pkru;
         memcpy(to, &value, 8);
     }
 }
+/// How much of it is stored: YMM8 and up are left alone where they do not exist.
+unsigned stored_size(const Vcpu& cpu, const xsave::Component& c) { return c.number == 2 ? 16 * xmm_count(cpu) : c.size; }
+/// `from` null: the initial state.
 void take_component(Vcpu& cpu, unsigned number, const u8* from) {
-    if (number == 9) {
+    if (number == 2) {
+        for (unsigned i = 0; i < xmm_count(cpu); ++i) {
+            if (from) memcpy(cpu.vec[i].byte + 16, from + 16 * i, 16);
+            else cpu.vec[i].qword[2] = cpu.vec[i].qword[3] = 0;
+        }
+    } else if (number == 9) {
         u32 value = 0;
         if (from) memcpy(&value, from, 4);
         if (cpu.pkru != value) {
@@ -143,6 +159,7 @@ u64 xsave_in_use(const Vcpu& cpu) {
     u64 in_use = 0;
     if (!x87::is_initial(cpu.x87)) in_use |= xsave::kX87;
     if (sse_in_use(cpu)) in_use |= xsave::kSse;
+    if (avx_in_use(cpu)) in_use |= xsave::kAvx;
     if (cpu.pkru) in_use |= xsave::kPkru;
     return in_use;
 }
@@ -183,11 +200,11 @@ bool save_standard(Vcpu& cpu, const Insn& insn, bool optimized) {
     put_mxcsr(cpu, area);
     put_sse(cpu, area);
     u64 written = optimized ? in_use : wanted;
-    if (!store_legacy(cpu, gva, area, written, wanted & xsave::kSse)) return false;
+    if (!store_legacy(cpu, gva, area, written, wanted & (xsave::kSse | xsave::kAvx))) return false;
     for (const xsave::Component& c : xsave::kComponents) {
         if (!(written >> c.number & 1)) continue;
         put_component(cpu, c.number, area.bytes + c.offset);
-        if (!store_part(cpu, gva, area, c.offset, c.size)) return false;
+        if (!store_part(cpu, gva, area, c.offset, stored_size(cpu, c))) return false;
     }
     return store<u64>(cpu, gva + xsave::kLegacySize, (old_bv & ~wanted) | in_use);
 }
@@ -212,7 +229,7 @@ bool save_compacted(Vcpu& cpu, const Insn& insn, bool supervisor) {
         if (!(in_use >> c.number & 1)) continue;
         unsigned at = xsave::compacted_offset(wanted, c.number);
         put_component(cpu, c.number, area.bytes + at);
-        if (!store_part(cpu, gva, area, at, c.size)) return false;
+        if (!store_part(cpu, gva, area, at, stored_size(cpu, c))) return false;
     }
     area.put<u64>(xsave::kLegacySize, in_use);
     area.put<u64>(xsave::kLegacySize + 8, wanted | kCompacted);
@@ -245,9 +262,10 @@ bool restore(Vcpu& cpu, const Insn& insn, bool supervisor) {
         unsigned at = offset_of(c);
         if ((present >> c.number & 1) && !load_bytes(cpu, gva + at, c.size, area.bytes + at)) return false;
     }
-    // Standard format takes MXCSR whenever SSE is asked for; compacted only if SSE is there, else its
-    // initial value.
-    bool mxcsr_from_memory = (wanted & xsave::kSse) && (!compacted || (present & xsave::kSse));
+    // Standard format takes MXCSR whenever SSE or AVX is asked for; compacted only if SSE is there, else its
+    // initial value (SDM 1 13.8).
+    bool mxcsr_wanted = wanted & (compacted ? xsave::kSse : xsave::kSse | xsave::kAvx);
+    bool mxcsr_from_memory = mxcsr_wanted && (!compacted || (present & xsave::kSse));
     u32 mxcsr = mxcsr_from_memory ? area.get<u32>(24) : 0x1F80;
     if (mxcsr & ~kMxcsrMask) return cpu.raise_gp0();
 
@@ -262,7 +280,7 @@ bool restore(Vcpu& cpu, const Insn& insn, bool supervisor) {
     for (const xsave::Component& c : xsave::kComponents) {
         if (wanted >> c.number & 1) take_component(cpu, c.number, present >> c.number & 1 ? area.bytes + offset_of(c) : nullptr);
     }
-    if (wanted & xsave::kSse) cpu.load_mxcsr(mxcsr);
+    if (mxcsr_wanted) cpu.load_mxcsr(mxcsr);
     return true;
 }
 
@@ -295,7 +313,9 @@ SB_END(sse_xsetbv) {
     u64 value = cpu.gpr[kRdx] << 32 | cpu.reg<u32>(kRax);
     if (cpu.cpl != 0 || cpu.reg<u32>(kRcx) != 0) return cpu.raise_gp0();
     if (!(value & xsave::kX87) || (value & ~xsave::supported_xcr0(cpu.model))) return cpu.raise_gp0();
+    if ((value & xsave::kAvx) && !(value & xsave::kSse)) return cpu.raise_gp0();  // SDM 1 13.3
     cpu.xcr0 = value;
+    cpu.update_mode();
     return true;
 }
 

@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: MIT
 // The XSAVE area (SDM 1 13.4) as this CPU lays it out: CPUID leaf 0DH reports these numbers, xsave.cpp uses
-// them. To add a
-// component (AVX: bit 2, offset 576, 256 bytes), give it a row here and load/store/init functions in xsave.cpp.
+// them. To add a component, give it a row here and its cases in put_component(), take_component() and xsave_in_use().
 #pragma once
 
 #include "cpu/cpu_model.h"
@@ -9,7 +8,7 @@
 namespace shadowbox {
 
 namespace xsave {
-constexpr u64 kX87 = 1, kSse = 2, kPkru = u64{1} << 9;
+constexpr u64 kX87 = 1, kSse = 2, kAvx = 4, kPkru = u64{1} << 9;
 constexpr unsigned kLegacySize = 512, kHeaderSize = 64, kExtendedStart = kLegacySize + kHeaderSize;
 
 /// Components with an extended region; x87 and SSE live in the legacy area.
@@ -20,11 +19,12 @@ struct Component {
     bool aligned;     ///< compacted format: starts on 64 bytes
 };
 constexpr Component kComponents[] = {
+    {2, 576, 256, false},  // upper halves of YMM0 to YMM15
     {9, 2688, 8, false},  // PKRU, where Intel has it
 };
 
 /// What XCR0 may hold.
-inline u64 supported_xcr0(const CpuModel& model) { return kX87 | kSse | (model.has(OpFeature::Pku) ? kPkru : 0); }
+inline u64 supported_xcr0(const CpuModel& model) { return kX87 | kSse | (model.has(OpFeature::Avx) ? kAvx : 0) | (model.has(OpFeature::Pku) ? kPkru : 0); }
 
 /// Size of a standard-format area for these components (CPUID.0DH.0:EBX, :ECX).
 constexpr unsigned standard_size(u64 components) {

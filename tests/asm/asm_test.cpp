@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
 // Runs every guest of tests/asm/guests and tests/asm/bugs in the matrix: the budget whole, one instruction at a time, and in random
-// slices. Each must report success, and all must end in the same state with the same count. A guest's first line may say
+// slices, and translated (cpu/jit) whole and in slices. Each must report success, and all must end in the same state with the same count. A guest's first line may say
 //   ; vcpus: 2          ; ends: shutdown
 // The environment variable ASM_ONLY=name runs those whose name contains it.
 #define CATCH_CONFIG_MAIN
@@ -39,11 +39,11 @@ std::vector<Guest> guests() {
     return list;
 }
 
-GuestResult run(const Guest& guest, Slicing slicing, u64 seed) {
+GuestResult run(const Guest& guest, Slicing slicing, u64 seed, bool translate = false) {
     std::ifstream in(guest.binary, std::ios::binary);
     std::vector<u8> image((std::istreambuf_iterator<char>(in)), std::istreambuf_iterator<char>());
     REQUIRE(!image.empty());
-    return GuestMachine(guest.vcpus, "asm/" + guest.name).run(image, slicing, seed);
+    return GuestMachine(guest.vcpus, "asm/" + guest.name, translate).run(image, slicing, seed);
 }
 
 void check_end(const Guest& guest, const GuestResult& result, const char* how) {
@@ -75,6 +75,11 @@ TEST_CASE("asm: every guest reports success, and the same however its budget is 
             GuestResult sliced = run(guest, Slicing::kRandom, seed);
             INFO(guest.name << ": slices, seed " << seed);
             CHECK(sliced.state == whole.state);
+        }
+        for (u64 seed : {0, 4, 5}) {
+            GuestResult translated = run(guest, seed ? Slicing::kRandom : Slicing::kWhole, seed, true);
+            INFO(guest.name << ": translated from the first execution on, seed " << seed);
+            CHECK(translated.state == whole.state);
         }
     }
 }

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 // A machine without devices for the guests of tests/asm: RAM, one or two vCPUs in turn on this thread, a clock that counts the
 // first vCPU's retired instructions, and port F4H where a guest reports: 0 is success, else the number of the check that failed.
+// Port F8H is a stream for string I/O, moved in runs that end before every 64th byte as a drive's do (MachineBus::port_read_run).
 #pragma once
 
 #include <functional>
@@ -35,7 +36,7 @@ class GuestMachine : public MachineBus, public ApicMessageSink, public EoiListen
  public:
     static constexpr u64 kLoad = 0x7C00, kMemoryPages = 4096;
 
-    GuestMachine(unsigned vcpus, std::string name)
+    GuestMachine(unsigned vcpus, std::string name, bool translate = false)
         : name_(std::move(name)), pool_(std::move(*MachinePool::create(2 * kMemoryPages, 8192))), memory_(*pool_, pager_, VmId(1)) {
         memory_.map_ram(Ppn(0), kMemoryPages);
         for (unsigned i = 0; i < vcpus; ++i) {
@@ -45,6 +46,7 @@ class GuestMachine : public MachineBus, public ApicMessageSink, public EoiListen
             cpu.alone = true;
             cpu.exact_time = true;
             cpu.on_timer_changed = [this, &cpu] { limit_to_deadline(cpu); };
+            if (translate && !cpu.enable_jit(1)) abort();
         }
     }
 
@@ -70,8 +72,26 @@ class GuestMachine : public MachineBus, public ApicMessageSink, public EoiListen
     }
 
     // --- MachineBus ---
-    u32 port_read(u16 port, unsigned) override { return port == 0xF5 ? 0x5A5A5A5A : ~0u; }
-    void port_write(u16 port, unsigned, u32 value) override {
+    u32 port_read(u16 port, unsigned size) override {
+        if (port == 0xF9) return wrong_;
+        if (port != 0xF8) return port == 0xF5 ? 0x5A5A5A5A : ~0u;
+        u32 value = 0;
+        for (unsigned i = 0; i < size; ++i) value |= u32{stream(given_++)} << (8 * i);
+        return value;
+    }
+    u32 port_read_run(u16 port, unsigned size, std::span<u8> to) override {
+        u32 elements = port == 0xF8 ? run_length(given_, size, to.size()) : 0;
+        for (u32 i = 0; i < elements * size; ++i) to[i] = stream(given_++);
+        return elements;
+    }
+    u32 port_write_run(u16 port, unsigned size, std::span<const u8> from) override {
+        u32 elements = port == 0xF8 ? run_length(taken_, size, from.size()) : 0;
+        for (u32 i = 0; i < elements * size; ++i) wrong_ += from[i] != stream(taken_++);
+        return elements;
+    }
+    void port_write(u16 port, unsigned size, u32 value) override {
+        for (unsigned i = 0; port == 0xF8 && i < size; ++i) wrong_ += static_cast<u8>(value >> (8 * i)) != stream(taken_++);
+        if (port == 0xF9) taken_ = value * 4;
         if (port == 0xF4 && reported_ < 0) reported_ = static_cast<int>(value & 0xFF);
         if (port == 0xF6) cpus_[0]->post_nmi();
     }
@@ -96,6 +116,10 @@ class GuestMachine : public MachineBus, public ApicMessageSink, public EoiListen
     u64 wall_base_seconds() const override { return 0; }
 
  private:
+    static u8 stream(u64 position) { return static_cast<u8>(position * 7 + 3); }
+    static u32 run_length(u64 position, unsigned size, u64 bytes) {
+        return static_cast<u32>(std::min<u64>((63 - position % 64) / size, bytes / size));
+    }
     static constexpr u64 kMaxTurns = 20000;  // a guest takes far less
 
     /// With two vCPUs each gets exactly 100 instructions in turn, however they are cut.
@@ -169,6 +193,8 @@ class GuestMachine : public MachineBus, public ApicMessageSink, public EoiListen
     std::vector<std::unique_ptr<Vcpu>> cpus_;
     int reported_ = -1;
     u64 skipped_ = 0, random_ = 1, stuck_ = 0;
+    u64 given_ = 0, taken_ = 0;
+    u32 wrong_ = 0;
 };
 
 }  // namespace shadowbox::asm_test

@@ -44,6 +44,18 @@ constexpr unsigned kSse4 = 0
 constexpr unsigned kCrypto = 0
 #include "cpu/opcodes/crypto.def"
     ;
+constexpr unsigned kAvxFloat = 0
+#include "cpu/opcodes/avx_float.def"
+    ;
+constexpr unsigned kAvxMove = 0
+#include "cpu/opcodes/avx_move.def"
+    ;
+constexpr unsigned kAvxInt = 0
+#include "cpu/opcodes/avx_int.def"
+    ;
+constexpr unsigned kFma = 0
+#include "cpu/opcodes/fma.def"
+    ;
 constexpr unsigned kXsave = 0
 #include "cpu/opcodes/xsave.def"
     ;
@@ -51,7 +63,7 @@ constexpr unsigned kXsave = 0
 
 struct File { const char* name; unsigned rows; };
 /// In the order of opcodes.def and simd.def.
-constexpr File kFiles[] = {{"general.def", kGeneral}, {"system.def", kSystem}, {"x87.def", kX87}, {"mmx.def", kMmx}, {"sse_float.def", kSseFloat}, {"sse_move.def", kSseMove}, {"sse_int.def", kSseInt}, {"sse4.def", kSse4}, {"crypto.def", kCrypto}, {"xsave.def", kXsave}};
+constexpr File kFiles[] = {{"general.def", kGeneral}, {"system.def", kSystem}, {"x87.def", kX87}, {"mmx.def", kMmx}, {"sse_float.def", kSseFloat}, {"sse_move.def", kSseMove}, {"sse_int.def", kSseInt}, {"sse4.def", kSse4}, {"crypto.def", kCrypto}, {"avx_float.def", kAvxFloat}, {"avx_move.def", kAvxMove}, {"avx_int.def", kAvxInt}, {"fma.def", kFma}, {"xsave.def", kXsave}};
 
 struct Tests { std::map<unsigned, std::set<std::string>> of_row; };
 

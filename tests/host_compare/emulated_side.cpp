@@ -22,7 +22,7 @@ constexpr u64 frame_of_low = kFrames, frame_of_data = kFrames + kLowSize, frame_
 }  // namespace
 
 EmulatedSide::EmulatedSide(bool low_page)
-    : pool_(std::move(*MachinePool::create(4096, 8192))), memory_(*pool_, pager_, VmId(1)), model_(cpu_model_v2()) {
+    : pool_(std::move(*MachinePool::create(4096, 8192))), memory_(*pool_, pager_, VmId(1)), model_(host_runs_v3() ? cpu_model_v3() : cpu_model_v2()) {
     memory_.map_ram(Ppn(0), 1024);
     cpu_ = std::make_unique<Vcpu>(0, memory_, machine_, machine_, machine_, model_);
     build_tables(low_page);
@@ -76,7 +76,7 @@ void EmulatedSide::build_tables(bool low_page) {
     cpu.cr0 = cr0::kPG | cr0::kPE | cr0::kET | cr0::kNE | cr0::kMP | cr0::kWP | cr0::kAM;
     cpu.cr4 = cr4::kPAE | cr4::kOSFXSR | cr4::kOSXMMEXCPT | cr4::kOSXSAVE | cr4::kUMIP | cr4::kFSGSBASE;
     cpu.cr3 = kPml4;
-    cpu.xcr0 = 3;
+    cpu.xcr0 = model_.has(OpFeature::Avx) ? 7 : 3;
     cpu.gdtr = {kKernel + kGdt, 0x7F};
     cpu.idtr = {kKernel + kIdt, 0xFFF};
     cpu.ldtr = {0, 0, 0, 0};  // as under Linux
@@ -117,7 +117,10 @@ void EmulatedSide::load(const TestCase& c) {
         memcpy(&value.significand, c.start.fx + 32 + 16 * i, 8);
         memcpy(&value.sign_exponent, c.start.fx + 40 + 16 * i, 2);
     }
-    for (unsigned i = 0; i < 16; ++i) memcpy(cpu.vec[i].byte, c.start.fx + 160 + 16 * i, 16);
+    for (unsigned i = 0; i < 16; ++i) {
+        memcpy(cpu.vec[i].byte, c.start.fx + 160 + 16 * i, 16);
+        memcpy(cpu.vec[i].byte + 16, c.start.ymm_high + 16 * i, 16);
+    }
     cpu.update_mode();
 }
 
@@ -148,7 +151,10 @@ void EmulatedSide::store(Outcome& out) {
         memcpy(out.end.fx + 32 + 16 * i, &value.significand, 8);
         memcpy(out.end.fx + 40 + 16 * i, &value.sign_exponent, 2);
     }
-    for (unsigned i = 0; i < 16; ++i) memcpy(out.end.fx + 160 + 16 * i, cpu.vec[i].byte, 16);
+    for (unsigned i = 0; i < 16; ++i) {
+        memcpy(out.end.fx + 160 + 16 * i, cpu.vec[i].byte, 16);
+        memcpy(out.end.ymm_high + 16 * i, cpu.vec[i].byte + 16, 16);
+    }
     memory_.read(Gpa(kFrames), out.image);
 }
 

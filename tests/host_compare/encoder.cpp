@@ -31,6 +31,7 @@ bool takes_operand_prefix_too(const OpcodeRow& row) {
 void Generator::encode_modrm(const OpcodeRow& row, bool address16, u8 rex, Encoded& e) {
     auto put = [&e](u64 b) { e.bytes[e.size++] = static_cast<u8>(b); };
     u16 constraint = row.modrm;
+    if (has_operand(row, Operand::Mvs) && !address16 && random_.chance(97)) return encode_vsib(e);
     if (constraint & 0x100) return put(constraint & 0xFF);
     unsigned kind = constraint >> 4;
     bool memory = constraint == modrm::M || kind == 2 || ((constraint == modrm::R || kind == 1) && random_.chance(55));
@@ -69,12 +70,50 @@ void Generator::encode_modrm(const OpcodeRow& row, bool address16, u8 rex, Encod
     }
 }
 
+/// A base without displacement tricks, any index.
+void Generator::encode_vsib(Encoded& e) {
+    auto put = [&e](u64 b) { e.bytes[e.size++] = static_cast<u8>(b); };
+    unsigned mod = 1 + static_cast<unsigned>(random_.below(2));
+    put(mod << 6 | random_.below(8) << 3 | 4);
+    put(random_());
+    i32 disp = static_cast<i32>(random_.below(256)) - 128;
+    memcpy(e.bytes + e.size, &disp, 4);
+    e.size += mod == 1 ? 1 : 4;
+}
+
+/// C4 or C5 and its fields; a few have a value that the row forbids.
+void Generator::encode_vex(const OpcodeRow& row, u8 rex, Encoded& e) {
+    auto put = [&e](u64 b) { e.bytes[e.size++] = static_cast<u8>(b); };
+    unsigned pp = row.prefix == OpPrefix::P66 ? 1 : row.prefix == OpPrefix::PF3 ? 2 : row.prefix == OpPrefix::PF2 ? 3 : 0;
+    unsigned inverted = mode32_ ? 7u : static_cast<unsigned>(~(rex & 7)) & 7;
+    bool wide = row.attributes & aW1 || (!(row.attributes & aW0) && (mode32_ ? random_.chance(10) : rex & 8));
+    bool large = row.attributes & aL1 || (!(row.attributes & aL0) && random_.chance(is_avx(row) ? 50 : 2));
+    if ((row.attributes & (aW0 | aW1)) && random_.chance(2)) wide = !wide, e.bad_vex = true;
+    if ((row.attributes & (aL0 | aL1)) && random_.chance(2)) large = !large, e.bad_vex = true;
+    // On AMD W makes these #UD outside 64-bit mode, and is ignored here.
+    if (mode32_ && host_.amd && (named(row, "vpextrd") || named(row, "vpinsrd"))) wide = false;
+    if (host_.amd && (named(row, "vpermq") || named(row, "vpermpd"))) wide = true, e.bad_vex = false;
+    if (row.attributes & aL0 && (named(row, "vpclmulqdq") || !strncmp(row.name, "vaes", 4))) large = false, e.bad_vex = false;  // VAES
+    u64 vvvv = mode32_ ? 8 | random_.below(8) : random_.below(16);
+    if ((row.attributes & aNoVvvv) && !random_.chance(2)) vvvv = 15;
+    if ((row.attributes & aNoVvvv) && vvvv != 15) e.bad_vex = true;
+    u64 last = vvvv << 3 | (large ? 4 : 0) | pp;
+    if (row.map == OpMap::M0F && !wide && (inverted & 3) == 3 && random_.chance(50)) {
+        put(0xC5);
+        put((inverted & 4 ? 0x80 : 0) | last);
+        return;
+    }
+    put(0xC4);
+    put(inverted << 5 | static_cast<u64>(row.map));
+    put((wide ? 0x80 : 0) | last);
+}
+
 void Generator::encode_immediates(const OpcodeRow& row, unsigned osize, unsigned asize, Encoded& e) {
     for (Operand o : row.operands) {
         unsigned size = 0;
         u64 value = random_.integer();
         switch (o) {
-            case Operand::Ib: case Operand::Ibs: size = 1; break;
+            case Operand::Ib: case Operand::Ibs: case Operand::Lx: size = 1; break;
             case Operand::Jb: size = 1; break;
             case Operand::Iw: size = 2; break;
             case Operand::Iz: case Operand::Jz: size = osize == 1 ? 2 : 4; break;
@@ -126,13 +165,7 @@ void Generator::encode(const OpcodeRow& row, Encoded& e) {
         rex = static_cast<u8>(0x40 | random_.below(8) | (random_.chance(45) ? 8 : 0));
     }
     if (vex) {
-        static constexpr u8 kMap[4] = {0, 1, 2, 3};
-        unsigned pp = row.prefix == OpPrefix::P66 ? 1 : row.prefix == OpPrefix::PF3 ? 2 : row.prefix == OpPrefix::PF2 ? 3 : 0;
-        unsigned inverted = mode32_ ? 7u : static_cast<unsigned>(~(rex & 7)) & 7;
-        bool wide = mode32_ ? random_.chance(10) : rex & 8;
-        put(0xC4);
-        put(inverted << 5 | kMap[static_cast<unsigned>(row.map)]);
-        put(static_cast<unsigned>(wide) << 7 | (mode32_ ? 8 | random_.below(8) : random_.below(16)) << 3 | (random_.chance(2) ? 4 : 0) | pp);
+        encode_vex(row, rex, e);
     } else {
         if (rex) put(rex);
         if (row.map != OpMap::M0) put(0x0F);

@@ -15,13 +15,14 @@ u64 mode_of(bool mode32) {
 }
 }  // namespace
 
-Generator::Generator(const CpuModel& model, const HostCpu& host, bool low_page, Modes modes, const char* only_name)
+Generator::Generator(const CpuModel& model, const HostCpu& host, bool low_page, Modes modes, const char* only_name, bool only_avx)
     : model_(model), host_(host), low_page_(low_page), modes_(modes) {
     for (unsigned mode32 = 0; mode32 < 2; ++mode32) {
         for (u16 i = 0; i < kOpcodeRowCount; ++i) {
             const OpcodeRow& row = kOpcodeRows[i];
             if (row_use(row, mode32, host) != RowUse::kCompare || !model.has(row.feature)) continue;
             if (only_name && !named(row, only_name)) continue;
+            if (only_avx && !is_avx(row)) continue;
             all_[mode32].push_back(i);
             bool general = row.feature == OpFeature::Base || row.feature == OpFeature::Cmov;
             if (general && !(row.attributes & aSys)) general_[mode32].push_back(i);
@@ -49,7 +50,7 @@ u64 Generator::code_target() { return kCode + random_.below(kCodeSize); }
 u64 Generator::memory_target(bool aligned, bool address16) {
     if (address16 && low_page_) return kLow + 64 + random_.below(kLowSize - 700);
     u64 align = aligned ? (random_.chance(93) ? ~u64{15} : ~u64{0}) : random_.chance(50) ? ~u64{7} : ~u64{0};
-    u64 near = 1 + random_.below(aligned ? 40 : 15);
+    u64 near = 1 + random_.below(aligned || avx_ ? 40 : 15);
     u64 pick = random_.below(100);
     if (pick < 72) return (kData + 64 + random_.below(kDataSize - 700)) & align;
     if (pick < 79) return (kData + 0x1000 - near) & (random_.chance(30) ? align : ~u64{0});
@@ -107,6 +108,7 @@ void Generator::start_state(TestCase& c) {
         else random_.extended(s.fx + 32 + 16 * i);
     }
     for (unsigned i = 0; i < 16; ++i) random_.vector(s.fx + 160 + 16 * i, 16);
+    if (host_.has(OpFeature::Avx)) for (unsigned i = 0; i < 16; ++i) random_.vector(s.ymm_high + 16 * i, 16);
     u64 place = random_.below(kCodeSize - 200) + 100;
     if (random_.chance(8)) place = 0x1000 - random_.below(20);
     if (random_.chance(3)) place = kCodeSize - random_.below(20) - 1;
@@ -137,7 +139,7 @@ void Generator::settle_memory(TestCase& c, const OpcodeRow& row, const Insn& ins
 }
 
 void Generator::fill_target(TestCase& c, const OpcodeRow& row, u64 target) {
-    u8 bytes[16];
+    u8 bytes[32];
     auto hit = [&](Operand operand) { return has_operand(row, operand); };
     if (hit(Operand::Mf80)) {
         random_.extended(bytes);
@@ -159,9 +161,35 @@ void Generator::fill_target(TestCase& c, const OpcodeRow& row, u64 target) {
             if (row.opcode == 0xC7 && !mode32_ && random_.chance(50)) memcpy(bytes + 8, &c.start.gpr[kRdx], 8);
             patch(c, target, bytes, 16);
         }
+    } else if (is_avx(row)) {
+        random_.vector(bytes, 32);
+        patch(c, target, bytes, 32);
     } else if (hit(Operand::Wdq) || hit(Operand::Wq) || hit(Operand::Wd) || hit(Operand::Mf32) || hit(Operand::Mf64)) {
         random_.vector(bytes, 16);
         patch(c, target, bytes, 16);
+    }
+}
+
+/// Masks with some elements off; indices of gathers near the base, most of them.
+void Generator::settle_lanes(TestCase& c, const OpcodeRow& row, const Insn& insn) {
+    bool is_gather = has_operand(row, Operand::Mvs), masked = is_gather || has_operand(row, Operand::Mx);
+    if (!masked || !has_operand(row, Operand::Hx)) return;
+    auto lane = [&c](unsigned reg, unsigned n) { return (n < 4 ? c.start.fx + 160 : c.start.ymm_high - 16) + 16 * reg + 4 * n; };
+    unsigned kept = static_cast<unsigned>(random_.below(101));
+    for (unsigned n = 0; n < 8; ++n) {
+        u8* top = lane(insn.vvvv, n) + 3;
+        *top = static_cast<u8>((*top & 0x7F) | (random_.chance(kept) ? 0x80 : 0));
+    }
+    if (!is_gather) return;
+    bool wide_index = row.opcode & 1;
+    for (unsigned n = 0; n < 8; ++n) {
+        i32 index = static_cast<i32>(random_.below(200)) - 60;
+        if (random_.chance(3)) index = static_cast<i32>(random_());
+        if (wide_index && (n & 1)) {
+            memcpy(&index, lane(static_cast<unsigned>(insn.imm), n - 1), 4);
+            index = random_.chance(98) ? (index < 0 ? -1 : 0) : static_cast<i32>(random_());
+        }
+        memcpy(lane(static_cast<unsigned>(insn.imm), n), &index, 4);
     }
 }
 
@@ -236,6 +264,12 @@ bool Generator::append(TestCase& c, const OpcodeRow& row, u16 number) {
     Insn insn;
     DecodeStatus status = decode_insn(context, padded, 16, insn);
     bool bad_lock = status == DecodeStatus::kUndefined && insn.lock;
+    if (closed_) return false;
+    if (status == DecodeStatus::kUndefined && (e.bad_vex || has_operand(row, Operand::Mvs))) {
+        if (c.code_offset + c.code_size + e.size > kCodeSize) return false;  // fetched whole before #UD, or not
+        closed_ = true;
+        return add(c, e, number);
+    }
     if ((status != DecodeStatus::kOk && !bad_lock) || insn.row != number || insn.length != e.size) return false;
     if (named(row, "int") && (insn.imm & 0xFF) == 0x80) return false;
     bool control = has_operand(row, Operand::Cd);
@@ -247,6 +281,10 @@ bool Generator::append(TestCase& c, const OpcodeRow& row, u16 number) {
     if (c.insns == 0 || is_near_branch(row) || random_.chance(80)) settle(c, row, insn, e);
     FlagEffects effects = flag_effects(row, insn, c.insns == 0 ? static_cast<int>(c.start.gpr[kRcx] & 0xFF) : -1);
     if (effects.undefined_result || (effects.reads & tainted_)) return false;
+    return add(c, e, number);
+}
+
+bool Generator::add(TestCase& c, const Encoded& e, u16 number) {
     c.row[c.insns] = number;
     c.starts[c.insns] = c.code_offset + c.code_size;
     memcpy(c.code + c.code_size, e.bytes, e.size);
@@ -256,9 +294,11 @@ bool Generator::append(TestCase& c, const OpcodeRow& row, u16 number) {
 }
 
 void Generator::settle(TestCase& c, const OpcodeRow& row, const Insn& insn, Encoded& e) {
+    avx_ = is_avx(row);
     bool aligned = (row.attributes & aAligned) || (named(row, "cmpxchg8b") && insn.rex_w);
     u64 target = memory_target(aligned, insn.asize == 1);
     settle_implicit(c, row, insn, target);
+    settle_lanes(c, row, insn);
     if (insn.mem) {
         if (row.opcode == 0xFF && is_near_branch(row)) {
             u64 to = random_.chance(90) ? code_target() : memory_target(false, false);
@@ -303,7 +343,8 @@ bool Generator::redo_flags(TestCase& c) const {
         if (!branched) tainted &= ~effects.defines;
         tainted |= effects.undefined;
         if (is_near_branch(row)) branched = true;
-        at += insn.length;
+        bool undefined = status == DecodeStatus::kUndefined && (row.attributes & aVex) && i + 1 == c.insns;
+        at = undefined ? c.code_size : at + insn.length;
     }
     c.starts[c.insns] = c.code_offset + at;
     c.undefined[c.insns] = tainted;
@@ -316,7 +357,7 @@ TestCase Generator::make(u64 seed, u64 number) {
     for (;;) {
         mode32_ = modes_ == Modes::kOnly32 || (modes_ == Modes::kBoth && random_.chance(40));
         claimed_ = tainted_ = skip_mark_ = 0;
-        no_more_defines_ = false;
+        no_more_defines_ = closed_ = false;
         start_state(c);
         unsigned wanted = 1 + static_cast<unsigned>(random_.chance(50) ? 0 : random_.below(kMaxInsns));
         bool general = random_.chance(50);
@@ -326,10 +367,12 @@ TestCase Generator::make(u64 seed, u64 number) {
             if ((kOpcodeRows[row].attributes & aSys) && random_.chance(60)) continue;
             TestCase before = c;
             u32 claimed = claimed_, marks = skip_mark_;
+            bool closed = closed_;
             if (append(c, kOpcodeRows[row], row) && redo_flags(c)) continue;
             c = before;
             claimed_ = claimed;
             skip_mark_ = marks;
+            closed_ = closed;
         }
         if (c.insns > 0 && finish(c)) return c;
     }

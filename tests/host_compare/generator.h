@@ -17,7 +17,7 @@ enum class Modes : u8 { kBoth, kOnly64, kOnly32 };
 
 class Generator {
  public:
-    Generator(const CpuModel& model, const HostCpu& host, bool low_page, Modes modes, const char* only_name);
+    Generator(const CpuModel& model, const HostCpu& host, bool low_page, Modes modes, const char* only_name, bool only_avx = false);
     /// Case `number` of `seed`.
     TestCase make(u64 seed, u64 number);
     /// Decodes the sequence again, filling in starts and undefined flags. For the minimiser. False if it no longer decodes.
@@ -30,16 +30,21 @@ class Generator {
         int disp_at = -1;        ///< of a 4-byte displacement without registers
         int branch_at = -1;      ///< of a Jb or Jz displacement
         unsigned branch_size = 0;
+        bool bad_vex = false;    ///< a VEX field has a value that must be #UD
     };
     void start_state(TestCase& c);
     bool append(TestCase& c, const OpcodeRow& row, u16 number);
+    bool add(TestCase& c, const Encoded& e, u16 number);
     void encode(const OpcodeRow& row, Encoded& e);
     void encode_modrm(const OpcodeRow& row, bool address16, u8 rex, Encoded& e);
+    void encode_vsib(Encoded& e);
+    void encode_vex(const OpcodeRow& row, u8 rex, Encoded& e);
     void encode_immediates(const OpcodeRow& row, unsigned osize, unsigned asize, Encoded& e);
     void settle(TestCase& c, const OpcodeRow& row, const Insn& insn, Encoded& e);
     void settle_memory(TestCase& c, const OpcodeRow& row, const Insn& insn, Encoded& e, u64 target);
     void settle_implicit(TestCase& c, const OpcodeRow& row, const Insn& insn, u64 target);
     void settle_branch(TestCase& c, const OpcodeRow& row, const Insn& insn, Encoded& e);
+    void settle_lanes(TestCase& c, const OpcodeRow& row, const Insn& insn);
     void fill_target(TestCase& c, const OpcodeRow& row, u64 target);
     u64 memory_target(bool aligned, bool address16);
     u64 code_target();
@@ -53,8 +58,9 @@ class Generator {
     Modes modes_;
     std::vector<u16> all_[2], general_[2];   // by mode32
     RandomSource random_{0, 0};
-    bool mode32_ = false;
+    bool mode32_ = false, avx_ = false;      // avx_: the instruction being made may have 32-byte operands
     u32 claimed_ = 0, tainted_ = 0;
+    bool closed_ = false;                    // ends in an undefined encoding
     bool no_more_defines_ = false;           // behind a forward branch
     u32 skip_mark_ = 0;                      // instructions whose branch goes to the sequence's end
     int branch_place_[kMaxInsns];

@@ -43,6 +43,17 @@ constexpr int kGpr[16] = {REG_RAX, REG_RCX, REG_RDX, REG_RBX, REG_RSP, REG_RBP, 
                           REG_R8, REG_R9, REG_R10, REG_R11, REG_R12, REG_R13, REG_R14, REG_R15};
 constexpr unsigned kFxLoaded = 416;  // up to XMM15; the software bytes at 464 are the kernel's
 
+// Behind the FXSAVE image the kernel puts an XSAVE area in the standard format, if the software bytes in the image say so.
+constexpr unsigned kStateBv = 512, kYmmHigh = 576;
+constexpr u64 kYmm = 4;
+bool has_ymm(const u8* fx) {
+    u32 magic;
+    u64 components;
+    copy(&magic, fx + 464, 4);
+    copy(&components, fx + 472, 8);
+    return magic == 0x46505853 && (components & kYmm);
+}
+
 void each_region(u8* image, bool save) {
     auto move = [&](u64 linear, u64 size, u64 at) {
         u8* place = reinterpret_cast<u8*>(linear);
@@ -65,7 +76,12 @@ void store_outcome(const siginfo_t* info, const ucontext_t* uc, Outcome& out) {
     out.end.rip = static_cast<u64>(regs[REG_RIP]);
     out.end.flags = static_cast<u64>(regs[REG_EFL]);
     out.end.cs = static_cast<u16>(regs[REG_CSGSFS]);
-    copy(out.end.fx, uc->uc_mcontext.fpregs, 512);
+    auto* fx = reinterpret_cast<const u8*>(uc->uc_mcontext.fpregs);
+    copy(out.end.fx, fx, 512);
+    u64 present;
+    copy(&present, fx + kStateBv, 8);
+    if (has_ymm(fx) && (present & kYmm)) copy(out.end.ymm_high, fx + kYmmHigh, 256);
+    else for (u8& byte : out.end.ymm_high) *const_cast<volatile u8*>(&byte) = 0;
     each_region(out.image, true);
 }
 
@@ -92,9 +108,13 @@ void load_case(const TestCase& c, ucontext_t* uc) {
     auto* fx = reinterpret_cast<u8*>(uc->uc_mcontext.fpregs);
     copy(fx, c.start.fx, kFxLoaded);
     u64 present;
-    copy(&present, fx + 512, 8);
+    copy(&present, fx + kStateBv, 8);
     present |= 3;  // XSTATE_BV: x87 and SSE are not in their initial state
-    copy(fx + 512, &present, 8);
+    if (has_ymm(fx)) {
+        present |= kYmm;
+        copy(fx + kYmmHigh, c.start.ymm_high, 256);
+    }
+    copy(fx + kStateBv, &present, 8);
 }
 
 void on_signal(int, siginfo_t* info, void* context) {

@@ -5,6 +5,8 @@
 
 #include <cstring>
 
+#include "cpu/cpu_model.h"
+
 namespace shadowbox::compare {
 
 namespace {
@@ -47,7 +49,7 @@ bool harmless_system(const OpcodeRow& row) {
     if (row.attributes & aPriv) return true;
     for (const char* name : {"int3", "int", "into", "int1", "ud2", "ud1", "ud0", "cli", "sti", "in", "out", "ins", "outs", "push es", "push cs",
                              "push ss", "push ds", "push fs", "push gs", "arpl", "rdfsbase", "rdgsbase", "ldmxcsr", "stmxcsr", "maskmovdqu",
-                             "maskmovq", "fldenv", "frstor"}) {
+                             "vldmxcsr", "vstmxcsr", "vmaskmovdqu", "maskmovq", "fldenv", "frstor"}) {
         if (named(row, name)) return true;
     }
     return named(row, "mov") && row.opcode == 0x8C;
@@ -88,7 +90,7 @@ bool HostCpu::has(OpFeature feature) const {
         case OpFeature::Sha: return bit(leaf7_ebx_, 29);
         case OpFeature::Lzcnt: return bit(extended_ecx_, 5);
         case OpFeature::Prefetchw: return bit(extended_ecx_, 8);
-        case OpFeature::Avx: case OpFeature::Avx2: case OpFeature::Fma: case OpFeature::F16c: return false;
+        case OpFeature::Avx: case OpFeature::Avx2: case OpFeature::Fma: case OpFeature::F16c: return host_runs_v3();
         default: return true;
     }
 }
@@ -97,6 +99,9 @@ bool named(const OpcodeRow& row, const char* name) { return strcmp(row.name, nam
 bool has_operand(const OpcodeRow& row, Operand operand) {
     for (Operand o : row.operands) if (o == operand) return true;
     return false;
+}
+bool is_avx(const OpcodeRow& row) {
+    return row.feature == OpFeature::Avx || row.feature == OpFeature::Avx2 || row.feature == OpFeature::Fma || row.feature == OpFeature::F16c;
 }
 bool is_string(const OpcodeRow& row) { return row.attributes & aString; }
 bool is_near_branch(const OpcodeRow& row) { return (row.attributes & aBranch) && !(row.attributes & aSys); }
@@ -114,13 +119,13 @@ std::string vendor_table_text() {
         const char* where = e.host == Host::kAny ? "every host" : e.host == Host::kAmd ? "AMD hosts" : "other than AMD hosts";
         text += std::string(e.name) + ": left out on " + where + ": " + e.reason + "\n";
     }
-    return text + "forms: near branches with 66H in 64-bit mode; SHLD and SHRD of 16 bits by more than 16; BSWAP of 16 bits; F2 and F3 before LOOPE and LOOPNE\n"
+    return text + "forms: near branches with 66H in 64-bit mode; SHLD and SHRD of 16 bits by more than 16; BSWAP of 16 bits; VPINSRQ and VPEXTRQ outside 64-bit mode (AMD: #UD), VPERMQ and VPERMPD with W0 (AMD: taken); F2 and F3 before LOOPE and LOOPNE\n"
                   "  (AMD lets them choose the condition); on AMD LOCK MOV CR (means CR8) and PREFETCHW of a register (#UD there)\n"
                   "outcomes: on AMD a misaligned operand of a SHA instruction (no #GP there),\n"
                   "  CMPS with two faulting operands, CVT*PI with an unmasked SIMD exception, an unmasked x87 Invalid or Denormal,\n"
-                  "  DPPS and DPPD with an unmasked exception, MASKMOV with a fault, REP INS and OUTS of count 0, CALL with two faults,\n"
-                  "  registers after a fault in POPA, CR2 of FLDENV and FRSTOR, faults of ARPL and BOUND, MXCSR bit 17\n"
-                  "gap: MXCSR.PE after an unmasked SIMD underflow is that of the masked result\n";
+                  "  DPPS, DPPD, VDPPS and VDPPD with an unmasked exception, MASKMOV with a fault, REP INS and OUTS of count 0, CALL with two faults,\n"
+                  "  registers after a fault in POPA, CR2 of FLDENV and FRSTOR, faults of ARPL and BOUND, MXCSR bit 17, #AC of a gather\n"
+                  "gap: MXCSR.PE after an unmasked SIMD underflow or overflow is that of the masked result\n";
 }
 
 RowUse row_use(const OpcodeRow& row, bool mode32, const HostCpu& host) {

@@ -40,6 +40,7 @@ std::string vendor_table_text();
 
 /// Near branches: 66H makes AMD truncate RIP in 64-bit mode, Intel ignores it.
 bool is_near_branch(const OpcodeRow& row);
+bool is_avx(const OpcodeRow& row);
 bool is_string(const OpcodeRow& row);
 bool has_operand(const OpcodeRow& row, Operand operand);
 bool named(const OpcodeRow& row, const char* name);

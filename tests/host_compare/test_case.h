@@ -31,12 +31,13 @@ inline i64 image_offset(u64 linear) {
 
 struct MachineState {
     alignas(64) u8 fx[512] = {};  ///< FXSAVE image; instruction and data pointers and opcode are not used
+    u8 ymm_high[256] = {};        ///< bits 255:128 of YMM0 to YMM15
     u64 gpr[16] = {};
     u64 rip = 0, flags = 2;
     u16 cs = 0;
 };
 
-struct Patch { u64 linear; u8 size; u8 bytes[16]; };
+struct Patch { u64 linear; u8 size; u8 bytes[32]; };
 
 struct TestCase {
     bool mode32 = false;

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-// MMX: the aliasing with x87 registers. The packed operations are compared with the host in host_compare_test.cpp.
+// MMX: the aliasing with x87 registers. The packed operations are compared with the host by tests/host_compare.
 #include "simd_fixture.h"
 
 using namespace shadowbox;

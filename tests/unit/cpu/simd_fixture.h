@@ -41,6 +41,17 @@ class NoDevices : public MachineBus, public ApicMessageSink, public EoiListener 
     StillClock clock_;
 };
 
+/// Says "wait" to the next `waits` demands for `page`.
+class SlowPager : public ZeroFillPager {
+ public:
+    PageOutcome make_resident(GuestMemory& memory, Ppn ppn, PageAccess access) override {
+        if (ppn == page && waits > 0) return --waits, PageOutcome::kWait;
+        return ZeroFillPager::make_resident(memory, ppn, access);
+    }
+    Ppn page = kInvalidPpn;
+    int waits = 0;
+};
+
 class SimdMachine {
  public:
     static constexpr u64 kCode = 0x2000, kData = 0x10000, kHandlers = 0x6000, kStack = 0x9000;
@@ -105,7 +116,7 @@ class SimdMachine {
     static constexpr u64 kCr4 = cr4::kPAE | cr4::kOSFXSR | cr4::kOSXMMEXCPT | cr4::kOSXSAVE;
 
     std::unique_ptr<MachinePool> pool;
-    ZeroFillPager pager;
+    SlowPager pager;
     GuestMemory memory;
     NoDevices bus;
     CpuModel model;

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
 // SSE: alignment, MXCSR, unmasked exceptions, availability. What the packed operations give is compared with the host in
-// host_compare_test.cpp.
+// tests/host_compare.
 #include "simd_fixture.h"
 
 using namespace shadowbox;

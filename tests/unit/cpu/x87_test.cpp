@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
 // x87: stack faults, exceptions masked and not, images in memory. Plain arithmetic is compared with the host
-// in host_compare_test.cpp.
+// by tests/host_compare.
 #include <cmath>
 
 #include "simd_fixture.h"

@@ -141,8 +141,12 @@ TEST_CASE("xsave: without CR4.OSXSAVE #UD; XSETBV checks privilege, number and b
     CHECK(m.cpu->gpr[kRax] == 3);
     m.request(2);
     CHECK(m.run(xsetbv) == 13);
-    m.request(7);
+    m.request(5);  // AVX without SSE
     CHECK(m.run(xsetbv) == 13);
+    m.request(15);  // MPX is not there
+    CHECK(m.run(xsetbv) == 13);
+    m.request(7);
+    CHECK(m.run(xsetbv) == SimdMachine::kNoFault);
     m.cpu->gpr[kRcx] = 5;
     m.request(3);
     CHECK(m.run(xsetbv) == 13);
@@ -150,4 +154,63 @@ TEST_CASE("xsave: without CR4.OSXSAVE #UD; XSETBV checks privilege, number and b
     m.cpu->gpr[kRcx] = 0;
     CHECK(m.run(xgetbv) == 6);
     CHECK(m.run(kXsave) == 6);
+}
+
+TEST_CASE("xsave: the upper halves of YMM registers are component 2, at 576 in the standard format") {
+    XsaveMachine m;
+    m.cpu->xcr0 = 7;
+    m.set_xmm(3, 0, 9);
+    m.cpu->vec[15].qword[3] = 0xAA;
+    m.put(kArea + 512, u64{0});
+    m.request(7);
+    REQUIRE(m.run(kXsave) == SimdMachine::kNoFault);
+    CHECK(m.get<u64>(kArea + 512) == 6);
+    CHECK(m.get<u64>(kArea + 576 + 15 * 16 + 8) == 0xAA);
+    m.cpu->vec[15] = {};
+    m.cpu->vec[2].qword[2] = 1;
+    REQUIRE(m.run(kXrstor) == SimdMachine::kNoFault);
+    CHECK(m.cpu->vec[15].qword[3] == 0xAA);
+    CHECK(m.cpu->vec[2].qword[2] == 0);
+    CHECK(m.xmm_is(3, 0, 9));
+    CHECK(xsave::standard_size(7) == 832);
+    CHECK(xsave::compacted_size(0x205) == 840);
+    CHECK(xsave::compacted_offset(0x207, 9) == 832);
+}
+
+TEST_CASE("xsave: XRSTOR of AVX alone leaves XMM alone but loads MXCSR, and clears what is not there") {
+    XsaveMachine m;
+    m.cpu->xcr0 = 7;
+    m.set_xmm(3, 0, 9);
+    m.cpu->vec[3].qword[2] = 5;
+    m.put(kArea + 24, u32{0x1F81});
+    m.put(kArea + 512, u64{0});
+    m.request(4);
+    REQUIRE(m.run(kXrstor) == SimdMachine::kNoFault);
+    CHECK(m.cpu->vec[3].qword[2] == 0);
+    CHECK(m.xmm_is(3, 0, 9));
+    CHECK(m.cpu->mxcsr == 0x1F81);
+}
+
+TEST_CASE("xsave: XSAVEOPT and XSAVEC leave out AVX while it is in its initial state") {
+    XsaveMachine m;
+    m.cpu->xcr0 = 7;
+    m.set_xmm(3, 0, 9);
+    m.put(kArea + 576, u64{0x1234});
+    m.put(kArea + 512, u64{4});
+    m.request(7);
+    REQUIRE(m.run(kXsaveopt) == SimdMachine::kNoFault);
+    CHECK(m.get<u64>(kArea + 512) == 2);
+    CHECK(m.get<u64>(kArea + 576) == 0x1234);
+    m.cpu->vec[1].qword[2] = 0x77;
+    REQUIRE(m.run(kXsavec) == SimdMachine::kNoFault);
+    CHECK(m.get<u64>(kArea + 512) == 6);
+    CHECK(m.get<u64>(kArea + 520) == (u64{1} << 63 | 7));
+    CHECK(m.get<u64>(kArea + 576 + 16) == 0x77);
+    m.request(4);  // compacted with AVX alone
+    REQUIRE(m.run(kXsaves) == SimdMachine::kNoFault);
+    CHECK(m.get<u64>(kArea + 520) == (u64{1} << 63 | 4));
+    m.cpu->vec[1].qword[2] = 0;
+    REQUIRE(m.run(kXrstors) == SimdMachine::kNoFault);
+    CHECK(m.cpu->vec[1].qword[2] == 0x77);
+    CHECK(xsave_in_use(*m.cpu) == 6);
 }

@@ -1,0 +1,304 @@
+// SPDX-License-Identifier: MIT
+#include "cpu/jit/jit.h"
+
+#include <algorithm>
+
+#include "cpu/cpu_model.h"
+#include "cpu/dispatch.h"
+#include "cpu/jit/stubs.h"
+#include "cpu/jit/translator.h"
+#include "cpu/ops/pseudo.h"
+#include "mmu/guest_access.h"
+
+namespace shadowbox::jit {
+
+namespace {
+constexpr u64 kCodeBytes = 64u << 20;
+constexpr u32 kMaxCrossings = 16;  ///< then a block is translated again without shared checks
+}  // namespace
+
+u64 flags_of_image(u32 image) { return (image >> 8 & 0xD5) | (image & 1 ? rflags::kOF : 0); }
+u32 image_of_flags(u64 bits) { return static_cast<u32>((bits & 0xD5) << 8) | 0x200 | (bits & rflags::kOF ? 1 : 0); }
+
+Expected<std::unique_ptr<Jit>> Jit::make(Vcpu& cpu) {
+    Expected<CodeMemory> memory = CodeMemory::reserve(kCodeBytes);
+    if (!memory) return tl::unexpected(memory.error());
+    return std::unique_ptr<Jit>(new Jit(cpu, std::move(*memory)));
+}
+
+Jit::Jit(Vcpu& cpu, CodeMemory memory) : cpu_(cpu), memory_(std::move(memory)) {
+    emitter_.cursor = memory_.writable();
+    Stubs(*this, false).make();
+    by_row_run_.resize(kOpcodeRowCount);
+    by_row_left_.resize(kOpcodeRowCount);
+    first_block_ = emitter_.cursor;
+    links_.emplace_back(Link{});
+}
+
+Jit::~Jit() = default;
+
+bool Jit::translate(Block& block, bool use_groups) {
+    block.heat = 0;
+    if (full()) return false;
+    const u64 linear = block.rip;
+    const CodeTlbEntry* entry = cpu_.mmu.context()->probe_code(linear);
+    if (!entry || (entry->ppn & ~(u64{1} << 63)) != block.ppn) return false;
+    const u8* bytes = reinterpret_cast<const u8*>(linear + entry->host_delta);
+    u8 copy[kMaxBlockInsns * 15];
+    guest_copy_out(copy, bytes, block.byte_count);
+    u8* start = emitter_.cursor;
+    if (!Translator(*this, cpu_, block, use_groups).run(copy)) {
+        emitter_.cursor = start;
+        return false;
+    }
+    emitter_.cursor = reinterpret_cast<u8*>((reinterpret_cast<u64>(emitter_.cursor) + 15) & ~u64{15});
+    ++counters_.blocks;
+    return true;
+}
+
+bool Jit::warm(Block& block) {
+    if (++block.heat < hot_entries_) return false;
+    block.insns[0].handler = translate(block) ? op_enter_jit : block.first;
+    return true;
+}
+
+Block* Jit::make_cell(const Block& block, unsigned cell, unsigned done, const Insn&) {
+    constexpr size_t kBytes = sizeof(Block) + 2 * sizeof(Insn);
+    cells_.push_back(std::make_unique<u8[]>(kBytes));
+    Block* one = reinterpret_cast<Block*>(cells_.back().get());
+    *one = Block{};
+    const Insn& insn = block.insns[cell];
+    one->rip = block.rip;
+    one->mode = block.mode;
+    one->ppn = kInvalidPpn.value;
+    one->insn_count = 1;
+    bool ends = (kOpcodeRows[insn.row].attributes & aEnd) || insn.rep;
+    one->cells = ends ? 1 : 2;  // 1: the instruction ends its block
+    // If the instruction does not complete, leave_at() gives `cost` back: what the block took for it and all behind it.
+    one->cost = cpu_.exact_time ? block.cost - done : 0;
+    one->insns[0] = insn;
+    if (cell == 0) one->insns[0].handler = block.first;
+    one->insns[1] = Insn{};
+    one->insns[1].handler = op_cell_done;
+    return one;
+}
+
+void Jit::run_cell(Jit* jit, Block* cell, Frame* frame) {
+    Vcpu& cpu = jit->cpu_;
+    ++jit->by_row_run_[cell->insns[0].row];
+    cpu.flags.set(flags_of_image(frame->flags));
+    cpu.budget = cpu.exact_time ? frame->budget : cpu.budget;
+    cpu.block = cell;
+    cpu.exit = ExitReason::kNone;
+    jit->cell_done_ = false;
+    const Insn* insn = cell->insns;
+    cpu.in_cell = true;
+    cpu.interrupt_shadow = false;
+    do insn = insn->handler(cpu, insn); while (insn);
+    cpu.in_cell = false;
+    if (cpu.exact_time) {
+        // Whatever interrupt comes, it comes at a later count: the next instruction has run by then.
+        if (cpu.budget > 0 && !cpu.safepoint.attention.load(std::memory_order_relaxed)) cpu.interrupt_shadow = false;
+    }
+    // An instruction that ends its block set RIP. A shadow that it casts holds at least for the next instruction.
+    // Whatever else must be looked at first is run()'s.
+    bool ended = cell->cells == 1 && cpu.exit == ExitReason::kNone && cpu.budget > 0 && cpu.mode == cell->mode &&
+                 !cpu.safepoint.attention.load(std::memory_order_relaxed);
+    frame->cell_done = jit->cell_done_ || ended;
+    frame->flags = image_of_flags(cpu.flags.value());
+    frame->budget = cpu.budget;
+    jit->tlb_ = cpu.mmu.context();
+}
+
+u32 Jit::fill_tlb(Vcpu* cpu, u64 gva, u32 size_and_write) {
+    const unsigned size = size_and_write & (kFillNeedsWrite - 1);
+    const bool write = size_and_write & kFillWrite;
+    ++cpu->jit->counters_.fills;
+    cpu->jit->crossed_ = (gva & kPageOffsetMask) + size > kPageSize;
+    if (cpu->jit->crossed_ || cpu->alignment_checked || !is_canonical(gva, cpu->cr4)) return 0;
+    Resolved found = cpu->mmu.resolve(Gva(gva), size, write ? MemoryAccess::kWrite : MemoryAccess::kRead);
+    if (found.kind != Resolved::Kind::kHost) return 0;
+    const TlbContext* tlb = cpu->mmu.context();
+    return size_and_write & kFillNeedsWrite ? tlb->probe_write(gva, size) != nullptr : tlb->probe_read(gva, size) != nullptr;
+}
+
+// --- links ---
+
+void Jit::point(const Link& link, const u8* target) { Emitter::bind(Fixup{link.site, false}, target); }
+
+void Jit::connect(Link& link, u32 number, Block& to) {
+    if (!link.site || link.to) return;
+    link.to = &to;
+    link.next_incoming = to.code.incoming;
+    to.code.incoming = number;
+    point(link, !link.same_page ? to.code.checked : link.host_flags ? to.code.host_flags : to.code.frame_flags);
+    ++counters_.links;
+}
+
+void Jit::forget(Block& block) {
+    if (!block.code.frame_flags) return;
+    for (u32 number = block.code.incoming; number;) {
+        Link& link = links_[number];
+        number = link.next_incoming;
+        link.to = nullptr;
+        link.next_incoming = 0;
+        point(link, link.thunk);
+    }
+    for (JumpTable& table : tables_) {
+        if (table.mode != block.mode) continue;
+        JumpEntry& entry = table.entries[jump_index(block.rip)];
+        if (entry.rip == block.rip) entry = JumpEntry{};
+    }
+    block.code = BlockCode{};
+}
+
+void Jit::flush() {
+    ++counters_.flushes;
+    emitter_.cursor = first_block_;
+    links_.resize(1);
+    cells_.clear();
+    for (JumpTable& table : tables_) {
+        if (table.entries) std::fill_n(table.entries.get(), kJumpEntries, JumpEntry{});
+    }
+}
+
+void Jit::select_jump_table(u64 mode) {
+    JumpTable* chosen = tables_;
+    for (JumpTable& table : tables_) {
+        if (table.mode == mode && table.entries) { chosen = &table; break; }
+        if (table.last_use < chosen->last_use) chosen = &table;
+    }
+    if (chosen->mode != mode || !chosen->entries) {
+        if (!chosen->entries) chosen->entries = std::make_unique<JumpEntry[]>(kJumpEntries);
+        else std::fill_n(chosen->entries.get(), kJumpEntries, JumpEntry{});
+        chosen->mode = mode;
+    }
+    chosen->last_use = ++table_clock_;
+    jump_table_ = chosen->entries.get();
+    table_mode_ = mode;
+}
+
+// --- running ---
+
+Resume Jit::resume_cell(Block* block, unsigned cell) {
+    cpu_.block = block;
+    if (!cpu_.exact_time) cpu_.budget -= static_cast<i64>(block->cost);  // the interpreter took it at entry
+    const Insn* insn = &block->insns[cell];
+    if (insn->row < by_row_left_.size()) ++by_row_left_[insn->row];
+    return {insn, cell == 0 && block->first ? block->first : insn->handler};
+}
+
+Resume Jit::run(Block* block) {
+    for (;;) {
+        if (table_mode_ != cpu_.mode) select_jump_table(cpu_.mode);
+        tlb_ = cpu_.mmu.context();
+        ++counters_.entries;
+        enter_(executable(block->code.frame_flags), image_of_flags(cpu_.flags.value()));
+        cpu_.flags.set(flags_of_image(exit_.flags));
+        if (cpu_.exact_time) cpu_.budget = exit_.budget;
+        ++counters_.exits[exit_.kind];
+        // An instruction has run since the one that cast the shadow (STI, MOV SS), if there was one.
+        // A cell that C++ ran may have cast it itself.
+        const ExitKind kind = static_cast<ExitKind>(exit_.kind);
+        if (kind == ExitKind::kLink || (kind != ExitKind::kLeft && kind != ExitKind::kRip && exit_.cell > 0)) cpu_.interrupt_shadow = false;
+        Block* from = reinterpret_cast<Block*>(exit_.argument);
+        switch (kind) {
+            case ExitKind::kCell: return resume_cell(from, exit_.cell);
+            case ExitKind::kCrossing:
+                if (crossed_ && ++from->code.crossings == kMaxCrossings) {
+                    forget(*from);
+                    if (!translate(*from, false)) from->insns[0].handler = from->first;
+                }
+                return resume_cell(from, exit_.cell);
+            case ExitKind::kIndirect: {
+                Block* to = cpu_.blocks->known(cpu_, exit_.target);
+                if (to && !to->code.checked) warm(*to);
+                if (to && to->code.checked) {
+                    jump_table_[jump_index(exit_.target)] = JumpEntry{exit_.target, executable(to->code.checked)};
+                }
+                return resume_cell(from, exit_.cell);
+            }
+            case ExitKind::kPoll:
+                cpu_.budget += static_cast<i64>(from->cost);
+                cpu_.rip = from->rip;
+                cpu_.exit = ExitReason::kBudget;
+                return {};
+            case ExitKind::kLeft: return {};
+            case ExitKind::kRip: break;
+            case ExitKind::kLookup: cpu_.rip = from->rip; break;
+            case ExitKind::kLink: cpu_.rip = links_[exit_.argument].target; break;
+            case ExitKind::kCount: return {};
+        }
+        cpu_.exit = ExitReason::kNone;
+        if (cpu_.safepoint.attention.load(std::memory_order_relaxed)) return {};
+        const u64 generation = cpu_.blocks->generation();
+        Block* to = cpu_.blocks->probe(cpu_, cpu_.rip);
+        if (!to) to = cpu_.blocks->find(cpu_);
+        if (!to) return {};
+        if (!to->code.frame_flags) {
+            cpu_.block = to;
+            cpu_.budget -= static_cast<i64>(to->cost);
+            if (cpu_.budget < 0) {
+                cpu_.budget += static_cast<i64>(to->cost);
+                cpu_.exit = ExitReason::kBudget;
+                return {};
+            }
+            return {to->insns, to->insns[0].handler};
+        }
+        if (kind == ExitKind::kLink && cpu_.blocks->generation() == generation) {
+            u32 number = static_cast<u32>(exit_.argument);
+            connect(links_[number], number, *to);
+        }
+        if (kind == ExitKind::kRip) jump_table_[jump_index(cpu_.rip)] = JumpEntry{cpu_.rip, executable(to->code.checked)};
+        block = to;
+    }
+}
+
+void Jit::inspect(Inspector& inspector) const {
+    inspector.field("blocks translated", counters_.blocks);
+    inspector.field("guest instructions translated", counters_.instructions);
+    inspector.field("host code bytes", counters_.bytes);
+    inspector.field("cache bytes used", bytes_used());
+    inspector.field("flushes", counters_.flushes);
+    inspector.field("links made", counters_.links);
+    inspector.field("entries", counters_.entries);
+    inspector.field("tlb fills", counters_.fills);
+    static constexpr const char* kNames[] = {"exits: unlinked jump", "exits: indirect jump", "exits: interpreter's cell", "exits: poll or budget", "exits: page check", "exits: group on two pages", "exits: RIP from a cell", "exits: fault in a cell"};
+    for (unsigned i = 0; i < static_cast<unsigned>(ExitKind::kCount); ++i) inspector.field(kNames[i], counters_.exits[i]);
+    for (auto [title, counts] : {std::pair{"instructions run in C++", &by_row_run_}, std::pair{"instructions left to the interpreter", &by_row_left_}}) {
+        Inspector group = inspector.group(title);
+        std::vector<unsigned> order;
+        for (unsigned row = 0; row < counts->size(); ++row) {
+            if ((*counts)[row]) order.push_back(row);
+        }
+        std::sort(order.begin(), order.end(), [&](unsigned a, unsigned b) { return (*counts)[a] > (*counts)[b]; });
+        if (order.size() > 16) order.resize(16);
+        for (unsigned row : order) {
+            const OpcodeRow& r = kOpcodeRows[row];
+            group.field(fmt::format("{} ({}{:02x})", r.name, r.map == OpMap::M0 ? "" : r.map == OpMap::M0F ? "0f " : r.map == OpMap::M38 ? "0f 38 " : "0f 3a ", r.opcode), (*counts)[row]);
+        }
+    }
+}
+
+// --- handlers ---
+
+const Insn* op_cell_done(Vcpu& cpu, const Insn*) {
+    cpu.jit->cell_completed();
+    return nullptr;
+}
+
+const Insn* op_count(Vcpu& cpu, const Insn* insn) {
+    Block* block = const_cast<Block*>(cpu.block);
+    if (!cpu.jit->warm(*block)) return block->first(cpu, insn);
+    SB_GOTO(cpu, static_cast<const Insn*>(block->insns));
+}
+
+const Insn* op_enter_jit(Vcpu& cpu, const Insn*) {
+    Block* block = const_cast<Block*>(cpu.block);
+    cpu.budget += static_cast<i64>(block->cost);
+    Resume next = cpu.jit->run(block);
+    if (!next.insn) return nullptr;
+    return next.handler(cpu, next.insn);
+}
+
+}  // namespace shadowbox::jit

@@ -1,0 +1,145 @@
+// SPDX-License-Identifier: MIT
+// The translator of one vCPU: hot blocks of its BlockCache get host code, which runs until something needs C++. Everything
+// here belongs to the vCPU's thread; no other thread touches emitted code.
+//
+//   BlockCache makes a block -> its first cell counts -> translate() -> its first cell is op_enter_jit -> run()
+//   run() ends with the interpreter's next cell, or nullptr for the loop in run.cpp; both see exact state.
+#pragma once
+
+#include <memory>
+#include <vector>
+
+#include "core/error.h"
+#include "core/host/code_memory.h"
+#include "core/inspect.h"
+#include "cpu/block.h"
+#include "cpu/jit/emitter.h"
+
+namespace shadowbox {
+class Vcpu;
+struct TlbContext;
+}
+
+namespace shadowbox::jit {
+
+/// Why emitted code came back.
+enum class ExitKind : u32 {
+    kLink,      ///< a direct jump that is not linked; argument: Link number
+    kIndirect,  ///< an indirect jump whose target is not in the table; the cell performs it
+    kCell,      ///< the interpreter does this cell: what has no code here, faults, MMIO, page crossings
+    kPoll,      ///< attention is asked for, or the budget is used up: before the block's first instruction
+    kLookup,    ///< the block's page is not what this context maps at its RIP (any more)
+    kCrossing,  ///< accesses that share a check do not lie on one page (or need what only the interpreter does)
+    kRip,       ///< the guest's RIP is set: find the block there
+    kLeft,      ///< a cell that C++ ran on behalf of emitted code did not complete; exit and RIP are set
+    kCount
+};
+
+/// A direct jump from block to block. Unlinked, its site jumps to `thunk`, which exits with kLink.
+struct Link {
+    Block* from;
+    u8* site;          ///< of the rel32, writable view
+    const u8* thunk;   ///< writable view
+    u64 target;        ///< guest RIP
+    bool same_page;    ///< else it enters by the checked entry
+    bool host_flags;   ///< guest flags are in RFLAGS on this way; else in the frame
+    Block* to = nullptr;
+    u32 next_incoming = 0;  ///< list of links into `to`; 0 ends (number 0 is not used)
+};
+
+struct JitCounters {
+    u64 blocks = 0, instructions = 0, bytes = 0, entries = 0, flushes = 0, links = 0, fills = 0, cells = 0, exits[static_cast<unsigned>(ExitKind::kCount)] = {};
+};
+
+/// Where the interpreter goes on: `handler` is not always insn->handler (the first cell of a translated block enters it again).
+struct Resume {
+    const Insn* insn = nullptr;
+    Handler handler = nullptr;
+};
+
+class Jit {
+ public:
+    static Expected<std::unique_ptr<Jit>> make(Vcpu& cpu);
+    ~Jit();
+
+    /// Runs from `block`, which has code and is to be entered with the vCPU's state. Takes the block's cost itself.
+    Resume run(Block* block);
+    /// Gives the block host code. False: no room (the caller goes on interpreting; flush_wanted() says so) or no use.
+    bool translate(Block& block, bool use_groups = true);
+    /// Counts an execution; when it is hot, translates. True if the first cell's handler changed.
+    bool warm(Block& block);
+    /// The block died: nothing jumps to its code any more.
+    void forget(Block& block);
+    /// All blocks are about to go.
+    void flush();
+
+    const JitCounters& counters() const { return counters_; }
+    /// No room for another block: all blocks have to be flushed.
+    bool full() const { return bytes_used() + kRoom > memory_.size(); }
+    void set_hot_entries(u32 entries) { hot_entries_ = entries; }
+    u64 bytes_used() const { return static_cast<u64>(emitter_.cursor - memory_.writable()); }
+    void inspect(Inspector& inspector) const;
+    void cell_completed() { cell_done_ = true; }
+
+    static constexpr u64 kRoom = 64u << 10;  ///< more than any block's code needs
+
+ private:
+    friend class Translator;
+    friend class Stubs;
+
+    struct Exit {
+        u32 kind = 0, cell = 0;
+        u64 argument = 0, target = 0;
+        u32 flags = 0;
+        u8 x87_loaded = 0;
+        i64 budget = 0;
+    };
+    struct JumpTable {
+        u64 mode = ~u64{0}, last_use = 0;
+        std::unique_ptr<JumpEntry[]> entries;
+    };
+
+    explicit Jit(Vcpu& cpu, CodeMemory memory);
+    const u8* executable(const u8* writable) const { return memory_.executable() + (writable - memory_.writable()); }
+    void select_jump_table(u64 mode);
+    void connect(Link& link, u32 number, Block& to);
+    static void point(const Link& link, const u8* target);
+    Resume resume_cell(Block* block, unsigned cell);
+    static unsigned jump_index(u64 rip) { return static_cast<unsigned>(rip & (kJumpEntries - 1)); }
+
+    Block* make_cell(const Block& block, unsigned cell, unsigned done, const Insn& insn);
+    // Called by emitted code.
+    static u32 fill_tlb(Vcpu* cpu, u64 gva, u32 size_and_write);
+    static void run_cell(Jit* jit, Block* cell, Frame* frame);
+
+    Vcpu& cpu_;
+    CodeMemory memory_;
+    Emitter emitter_;
+    Exit exit_;
+    TlbContext* tlb_ = nullptr;
+    JumpEntry* jump_table_ = nullptr;
+    JumpTable tables_[4];
+    u64 table_clock_ = 0, table_mode_ = ~u64{0};
+    std::vector<Link> links_;
+    std::vector<std::unique_ptr<u8[]>> cells_;  ///< one-instruction blocks for run_cell
+    u32 hot_entries_ = 30;  ///< executions before a block is translated
+    bool cell_done_ = false, crossed_ = false;
+    JitCounters counters_;
+    std::vector<u64> by_row_run_, by_row_left_;  ///< cells run for emitted code, and exits to cells, by opcode row
+    // Stubs, writable view.
+    using EnterCode = void (*)(const u8* code, u32 flags);
+    EnterCode enter_ = nullptr;
+    u8 *exit_host_flags_ = nullptr, *exit_stub_ = nullptr, *fill_stub_ = nullptr, *cell_stub_ = nullptr, *load_vectors_ = nullptr, *stack_stub_ = nullptr, *first_block_ = nullptr;
+};
+
+/// First cell of a block that counts its executions, and of one that has code.
+const Insn* op_count(Vcpu& cpu, const Insn* insn);
+const Insn* op_enter_jit(Vcpu& cpu, const Insn* insn);
+/// Closes a cell that C++ runs on behalf of emitted code.
+const Insn* op_cell_done(Vcpu& cpu, const Insn* insn);
+
+/// RFLAGS bits of a frame's flags image, and back.
+u64 flags_of_image(u32 image);
+u32 image_of_flags(u64 bits);
+
+}  // namespace shadowbox::jit

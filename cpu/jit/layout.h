@@ -1,0 +1,76 @@
+// SPDX-License-Identifier: MIT
+// Where guest state lives while emitted code runs: which guest register is in which host register, and the frame that host RSP
+// points at. The frame lies on the vCPU thread's own stack, made by the entry stub (stubs.cpp).
+#pragma once
+
+#include <atomic>
+#include <cstddef>
+
+#include "core/integers.h"
+#include "cpu/registers.h"
+
+namespace shadowbox {
+class Vcpu;
+}
+
+namespace shadowbox::jit {
+
+enum HostReg : u8 { hRax, hRcx, hRdx, hRbx, hRsp, hRbp, hRsi, hRdi, hR8, hR9, hR10, hR11, hR12, hR13, hR14, hR15 };
+
+/// RAX, RCX and RDX are scratch: the host's own instructions want them for flags (LAHF), counts and products.
+constexpr u8 kInFrame = 0xFF;
+/// Host register of each guest register, or kInFrame: those that compilers hand out last live in the frame.
+constexpr u8 kHome[16] = {hR10, hR11, hR13, hRbx, hR14, hRbp, hRsi, hRdi, hR8, hR9, kInFrame, kInFrame, hR12, kInFrame, kInFrame, kInFrame};
+/// Points at the current TlbContext.
+constexpr HostReg kTlb = hR15;
+
+/// One entry of the cache for indirect jumps, indexed by the guest RIP.
+struct JumpEntry {
+    u64 rip = ~u64{0};            ///< never equal to a canonical RIP when empty
+    const u8* code = nullptr;     ///< the block's checked entry
+};
+constexpr unsigned kJumpEntries = 65536;
+
+/// Argument of the TLB fill: span in bytes, and these bits.
+constexpr u16 kFillWrite = 0x8000;       ///< the access at hand writes
+constexpr u16 kFillNeedsWrite = 0x4000;  ///< useless without the right to write
+
+constexpr unsigned kGroupSlots = 8;
+/// Frame::stack_page of none: in no canonical page.
+constexpr u64 kNoStackPage = u64{1} << 62;
+
+/// Slot of a guest register in Frame::registers: those that live there come first, within reach of a byte displacement.
+constexpr unsigned frame_slot(unsigned number) {
+    unsigned slot = 0;
+    for (unsigned g = 0; g < 16; ++g) slot += kHome[g] == kInFrame && (g < number || kHome[number] != kInFrame);
+    if (kHome[number] == kInFrame) return slot;
+    slot += 11;  // the fields between
+    for (unsigned g = 0; g < number; ++g) slot += kHome[g] != kInFrame;
+    return slot;
+}
+
+/// What host RSP points at; the hot fields first. Flags image: LAHF in bits 8-15, OF (SETO) in bits 0-7.
+struct Frame {
+    u64 resident[5];              ///< the kInFrame registers
+    u32 flags;
+    u8 vectors_loaded;            ///< guest vector registers are in the host's
+    u8 x87_loaded;                ///< guest x87 stack is in the host's
+    u16 cell_done;                ///< the cell that C++ ran completed
+    u64 stack_page;               ///< guest address of the page that stack_delta is for; writable. None: kNoStackPage
+    u64 stack_delta;              ///< host minus guest address there
+    const std::atomic<u32>* attention;
+    JumpEntry* jump_table;        ///< of the current mode
+    u64 argument;                 ///< scratch between emitted code and stubs
+    u64 address;                  ///< a host address, within one instruction
+    u64 fs_base, gs_base;
+    i64 budget;
+    u64 unused;
+    u64 spilled[11];              ///< the other registers while C++ runs
+    u64 padding;
+    u64 delta[kGroupSlots];       ///< host minus guest address of a block's other groups
+};
+static_assert(sizeof(Frame) % 16 == 0 && offsetof(Frame, spilled) == 16 * 8);
+
+constexpr i32 frame_gpr(unsigned number) { return static_cast<i32>(8 * frame_slot(number)); }
+
+}  // namespace shadowbox::jit

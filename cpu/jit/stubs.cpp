@@ -1,0 +1,214 @@
+// SPDX-License-Identifier: MIT
+// The hand-made host code around translated blocks: entry from C++, the common exit, and the calls back into C++. Addresses of
+// the vCPU's fields are constants in it, because each vCPU has its own code.
+#include "cpu/jit/stubs.h"
+
+#include "cpu/jit/forms.h"
+#include "cpu/vcpu.h"
+
+namespace shadowbox::jit {
+
+namespace {
+constexpr u8 kCalleeSaved[] = {hRbx, hRbp, hR12, hR13, hR14, hR15};
+constexpr u8 kCallerSavedHomes[] = {hRsi, hRdi, hR8, hR9, hR10, hR11};
+/// Six pushes and the return address leave RSP at 8 modulo 16.
+constexpr i32 kFrameBytes = sizeof(Frame) + 8;
+static_assert((kFrameBytes + 7 * 8) % 16 == 0);
+
+unsigned guest_of(u8 host) {
+    for (unsigned g = 0; g < 16; ++g) {
+        if (kHome[g] == host) return g;
+    }
+    return 16;
+}
+u64 address(const void* p) { return reinterpret_cast<u64>(p); }
+}  // namespace
+
+void Stubs::load_state() {
+    e_.load_imm(hRax, address(jit_.cpu_.gpr));
+    for (unsigned g = 0; g < 16; ++g) {
+        u8 host = kHome[g] == kInFrame ? static_cast<u8>(hRcx) : kHome[g];
+        e_.load(host, at(hRax, static_cast<i32>(8 * g)));
+        if (kHome[g] == kInFrame) e_.store(in_frame(frame_gpr(g)), host);
+    }
+    for (unsigned seg : {static_cast<unsigned>(kFs), static_cast<unsigned>(kGs)}) {
+        e_.load_imm(hRax, address(&jit_.cpu_.seg[seg].base));
+        e_.load(hRax, at(hRax));
+        e_.store(in_frame(seg == kFs ? offsetof(Frame, fs_base) : offsetof(Frame, gs_base)), hRax);
+    }
+    e_.load_imm(hRax, address(&jit_.tlb_));
+    e_.load(kTlb, at(hRax));
+}
+
+void Stubs::forget_stack_page() {
+    e_.load_imm(hRax, kNoStackPage);
+    e_.store(in_frame(offsetof(Frame, stack_page)), hRax);
+}
+
+void Stubs::store_state() {
+    e_.load_imm(hRax, address(jit_.cpu_.gpr));
+    for (unsigned g = 0; g < 16; ++g) {
+        if (kHome[g] != kInFrame) e_.store(at(hRax, static_cast<i32>(8 * g)), kHome[g]);
+    }
+    for (unsigned g = 0; g < 16; ++g) {
+        if (kHome[g] != kInFrame) continue;
+        e_.load(hRsi, in_frame(frame_gpr(g)));
+        e_.store(at(hRax, static_cast<i32>(8 * g)), hRsi);
+    }
+}
+
+void Stubs::vectors(bool load, u8 scratch) {
+    e_.load_imm(scratch, address(jit_.cpu_.vec));
+    for (u8 n = 0; n < 16; ++n) {
+        Mem where = at(scratch, 32 * n);
+        if (wide_vectors_) e_.vex({0x66, 1, static_cast<u8>(load ? 0x6F : 0x7F)}, true, n, 0, where);
+        else e_.op({0, 1, static_cast<u8>(load ? 0x28 : 0x29)}, n, where);
+    }
+}
+
+void Stubs::make_entry() {
+    jit_.enter_ = reinterpret_cast<Jit::EnterCode>(address(jit_.executable(e_.cursor)));
+    for (u8 reg : kCalleeSaved) e_.push(reg);
+    e_.alu_imm(5, hRsp, kFrameBytes);
+    e_.store(in_frame(offsetof(Frame, argument)), hRdi);
+    e_.store32(in_frame(offsetof(Frame, flags)), hRsi);
+    e_.store_imm32(in_frame(offsetof(Frame, vectors_loaded)), 0);
+    e_.load_imm(hRax, address(&jit_.cpu_.safepoint.attention));
+    e_.store(in_frame(offsetof(Frame, attention)), hRax);
+    e_.load_imm(hRax, address(&jit_.jump_table_));
+    e_.load(hRax, at(hRax));
+    e_.store(in_frame(offsetof(Frame, jump_table)), hRax);
+    e_.load_imm(hRax, address(&jit_.cpu_.budget));
+    e_.load(hRax, at(hRax));
+    e_.store(in_frame(offsetof(Frame, budget)), hRax);
+    forget_stack_page();
+    load_state();
+    e_.jmp_mem(in_frame(offsetof(Frame, argument)));
+}
+
+void Stubs::make_exit() {
+    // ECX or RCX: argument; EDX: kind, and the cell's number in bits 8 and up.
+    jit_.exit_host_flags_ = e_.cursor;
+    e_.save_flags();
+    jit_.exit_stub_ = e_.cursor;
+    e_.load_imm(hRax, address(&jit_.exit_));
+    e_.store(at(hRax, offsetof(Jit::Exit, argument)), hRcx);
+    e_.op({0, 1, 0xB6}, hRcx, hRdx);  // movzx ecx, dl
+    e_.store32(at(hRax, offsetof(Jit::Exit, kind)), hRcx);
+    e_.shift_right(hRdx, 8, false);
+    e_.store32(at(hRax, offsetof(Jit::Exit, cell)), hRdx);
+    e_.load(hRcx, in_frame(offsetof(Frame, argument)));
+    e_.store(at(hRax, offsetof(Jit::Exit, target)), hRcx);
+    e_.load32(hRcx, in_frame(offsetof(Frame, flags)));
+    e_.store32(at(hRax, offsetof(Jit::Exit, flags)), hRcx);
+    e_.op({0, 1, 0xB6}, hRcx, in_frame(offsetof(Frame, x87_loaded)));
+    e_.op({0, 0, 0x88}, hRcx, at(hRax, offsetof(Jit::Exit, x87_loaded)));
+    e_.load(hRcx, in_frame(offsetof(Frame, budget)));
+    e_.store(at(hRax, offsetof(Jit::Exit, budget)), hRcx);
+    store_state();
+    e_.op({0, 0, 0x80}, 7, in_frame(offsetof(Frame, vectors_loaded)));
+    e_.byte(0);
+    Fixup none = e_.jcc_forward(kE);
+    vectors(false, hRax);
+    e_.bind(none);
+    e_.alu_imm(0, hRsp, kFrameBytes);
+    for (unsigned i = sizeof kCalleeSaved; i-- > 0;) e_.pop(kCalleeSaved[i]);
+    e_.ret();
+}
+
+void Stubs::make_fill() {
+    // RCX: GVA; EDX: size, and 256 for a write. EAX: nonzero if the TLB holds the page now. All guest state stays.
+    jit_.fill_stub_ = e_.cursor;
+    constexpr i32 kShift = 16;  // the return address and the alignment
+    e_.alu_imm(5, hRsp, 8);
+    for (u8 host : kCallerSavedHomes) e_.store(in_frame(frame_gpr(guest_of(host)) + kShift), host);
+    e_.op({0, 0, 0x80}, 7, in_frame(static_cast<i32>(offsetof(Frame, vectors_loaded)) + kShift));
+    e_.byte(0);
+    Fixup keep = e_.jcc_forward(kNe);
+    auto call_cpp = [&] {
+        e_.load_imm(hRdi, address(&jit_.cpu_));
+        e_.mov(hRsi, hRcx);
+        e_.load_imm(hRax, reinterpret_cast<u64>(&Jit::fill_tlb));
+        e_.call_reg(hRax);
+    };
+    auto leave = [&] {
+        for (u8 host : kCallerSavedHomes) e_.load(host, in_frame(frame_gpr(guest_of(host)) + kShift));
+        e_.alu_imm(0, hRsp, 8);
+        e_.ret();
+    };
+    call_cpp();
+    leave();
+    e_.bind(keep);
+    vectors(false, hRax);
+    call_cpp();
+    vectors(true, hRcx);
+    leave();
+}
+
+void Stubs::make_cell() {
+    // RCX: the one-instruction block. Flags are in the frame before and after; ZF set on return: it did not complete.
+    jit_.cell_stub_ = e_.cursor;
+    e_.pop(hRax);
+    e_.store(in_frame(offsetof(Frame, argument)), hRax);
+    store_state();
+    e_.op({0, 0, 0x80}, 7, in_frame(offsetof(Frame, vectors_loaded)));
+    e_.byte(0);
+    Fixup none = e_.jcc_forward(kE);
+    vectors(false, hRax);
+    e_.store_imm8(in_frame(offsetof(Frame, vectors_loaded)), 0);
+    e_.bind(none);
+    e_.load_imm(hRdi, address(&jit_));
+    e_.mov(hRsi, hRcx);
+    e_.mov(hRdx, hRsp);
+    e_.load_imm(hRax, reinterpret_cast<u64>(&Jit::run_cell));
+    e_.call_reg(hRax);
+    forget_stack_page();
+    load_state();
+    e_.op({0x66, 0, 0x83}, 7, in_frame(offsetof(Frame, cell_done)));
+    e_.byte(0);
+    e_.jmp_mem(in_frame(offsetof(Frame, argument)));
+}
+
+void Stubs::make_load_vectors() {
+    jit_.load_vectors_ = e_.cursor;
+    vectors(true, hRax);
+    e_.store_imm8(in_frame(static_cast<i32>(offsetof(Frame, vectors_loaded)) + 8), 1);
+    e_.ret();
+}
+
+void Stubs::make_stack_page() {
+    // RCX: GVA; EDX: span. The frame's stack page becomes that of the GVA if the TLB has it writable and it holds the span; EAX:
+    // whether it did. Destroys RCX and RDX.
+    jit_.stack_stub_ = e_.cursor;
+    constexpr i32 kShift = 8;
+    e_.mov32(hRax, hRcx);
+    e_.shift_right(hRax, 7, false);
+    e_.alu_imm(4, hRax, (kTlbEntries - 1) * 32, false);
+    e_.alu(0, hRax, kTlb);
+    e_.alu(6, hRcx, at(hRax, tlb_offset(0, true)));
+    e_.op({0, 0, 0xF7, true}, 3, hRdx);  // neg
+    e_.alu_imm(0, hRdx, kPageSize);
+    e_.alu(7, hRcx, hRdx);
+    Fixup miss = e_.jcc_short(kA);
+    e_.load(hRcx, at(hRax, tlb_offset(0, true)));
+    e_.load(hRdx, at(hRax, tlb_page_offset(0)));
+    e_.store(in_frame(static_cast<i32>(offsetof(Frame, stack_page)) + kShift), hRcx);
+    e_.alu(5, hRdx, hRcx);
+    e_.store(in_frame(static_cast<i32>(offsetof(Frame, stack_delta)) + kShift), hRdx);
+    e_.load_imm(hRax, 1);
+    e_.ret();
+    e_.bind(miss);
+    e_.load_imm(hRax, 0);
+    e_.ret();
+}
+
+void Stubs::make() {
+    make_entry();
+    make_exit();
+    make_fill();
+    make_cell();
+    make_load_vectors();
+    make_stack_page();
+}
+
+}  // namespace shadowbox::jit

@@ -1,0 +1,33 @@
+// SPDX-License-Identifier: MIT
+// Emits the code that every translated block shares (stubs.cpp), once per vCPU.
+#pragma once
+
+#include "cpu/jit/jit.h"
+
+namespace shadowbox::jit {
+
+class Stubs {
+ public:
+    Stubs(Jit& jit, bool wide_vectors) : jit_(jit), e_(jit.emitter_), wide_vectors_(wide_vectors) {}
+    void make();
+
+ private:
+    void make_entry();
+    void make_exit();
+    void make_fill();
+    void make_cell();
+    void make_load_vectors();
+    void make_stack_page();
+    /// All guest registers and bases from the Vcpu into their homes; uses RAX and RCX.
+    void load_state();
+    /// Back; keeps RCX. Uses RAX and RSI.
+    void store_state();
+    void forget_stack_page();  ///< uses RAX
+    void vectors(bool load, u8 scratch);
+
+    Jit& jit_;
+    Emitter& e_;
+    bool wide_vectors_;
+};
+
+}  // namespace shadowbox::jit

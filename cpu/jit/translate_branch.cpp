@@ -1,0 +1,125 @@
+// SPDX-License-Identifier: MIT
+// Near transfers. Direct ones are linked block to block; indirect ones look their target up in the jump table, whose entries go
+// by the target's checked entry. What does not hit there is the interpreter's cell, which raises what there is to raise.
+#include "cpu/jit/forms.h"
+#include "cpu/vcpu.h"
+
+namespace shadowbox::jit {
+
+bool Translator::jump(unsigned i) {
+    const Step& s = steps_[i];
+    const u64 target = static_cast<u64>(s.insn.disp), next = block_.rip + s.offset + s.insn.length;
+    const bool same_page = s.insn.same_page, conditional = s.row->map == OpMap::M0F || s.insn.opcode < 0x80;
+    ended_ = true;
+    if (!conditional) {
+        if (wants_poll_ && !polled_) poll_at_jump(target);
+        link_to(target, same_page);
+        return true;
+    }
+    need_flags();
+    const u8 condition = s.insn.opcode & 15;
+    if (wants_poll_ && !polled_) {
+        Fixup over = e_.jcc_forward(condition ^ 1);
+        poll_at_jump(target);
+        link_to(target, same_page);
+        flags_ = FlagsIn::kHost;
+        e_.bind(over);
+    } else {
+        branch_if(condition, target, same_page);
+    }
+    link_to(next, (next & kPageOffsetMask) != 0);
+    return true;
+}
+
+/// RAX: the target. ZF: the table has it, at [RCX + RDX * 8]. Destroys RCX and RDX.
+void Translator::find_target() {
+    static_assert(kJumpEntries == 65536 && sizeof(JumpEntry) == 16);
+    e_.op({0, 1, 0xB7}, hRdx, hRax);  // movzx edx, ax
+    e_.load(hRcx, in_frame(offsetof(Frame, jump_table)));
+    e_.alu(0, hRdx, hRdx, false);
+    e_.alu(7, hRax, Mem{hRcx, hRdx, 3, 0});
+}
+
+void Translator::jump_to_entry() { e_.jmp_mem(Mem{hRcx, hRdx, 3, offsetof(JumpEntry, code)}); }
+
+void Translator::jump_indirect(unsigned i) {
+    const Step& s = steps_[i];
+    if (s.insn.osize != 3) return;
+    flags_to_frame();
+    if (s.insn.mem) {
+        e_.load(hRax, probe(i, 8, false));
+    } else {
+        poll(i);
+        e_.mov(hRax, read(s.insn.rm, hRax));
+    }
+    find_target();
+    leave_if(kNe, i, ExitKind::kIndirect);
+    jump_to_entry();
+    ended_ = true;
+}
+
+bool Translator::call(unsigned i) {
+    const Step& s = steps_[i];
+    const u8 sp = kHome[kRsp];
+    if (s.insn.osize != 3) return false;
+    const u64 next = block_.rip + s.offset + s.insn.length;
+    const bool direct = is_direct_jump(s), short_next = static_cast<i64>(next) == static_cast<i32>(next);
+    if (!direct) {
+        flags_to_frame();
+        if (s.insn.mem) {
+            e_.load(hRax, probe(i, 8, false));
+            e_.store(in_frame(offsetof(Frame, argument)), hRax);
+        }
+    }
+    Mem to = probe_at(i, sp, -8, 8, true);
+    if (direct) {
+        if (short_next) {
+            e_.store_imm32(to, static_cast<i32>(next), true);
+        } else {
+            u8 address = single(to, hRcx);
+            e_.load_imm(hRdx, next);
+            e_.store(at(address), hRdx);
+        }
+        e_.lea(sp, at(sp, -8));
+        link_to(static_cast<u64>(s.insn.disp), s.insn.same_page);
+        ended_ = true;
+        return true;
+    }
+    // The host address of the new stack top waits in the frame while the table is searched.
+    e_.store(in_frame(offsetof(Frame, address)), single(to, hRdx));
+    if (s.insn.mem) e_.load(hRax, in_frame(offsetof(Frame, argument)));
+    else e_.mov(hRax, read(s.insn.rm, hRax));
+    find_target();
+    leave_if(kNe, i, ExitKind::kIndirect);
+    e_.load(hRax, in_frame(offsetof(Frame, address)));
+    if (short_next) {
+        e_.store_imm32(at(hRax), static_cast<i32>(next), true);
+        e_.lea(sp, at(sp, -8));
+    } else {
+        e_.store32(in_frame(offsetof(Frame, argument)), hRdx);
+        e_.load_imm(hRdx, next);
+        e_.store(at(hRax), hRdx);
+        e_.load32(hRdx, in_frame(offsetof(Frame, argument)));
+        e_.lea(sp, at(sp, -8));
+    }
+    jump_to_entry();
+    ended_ = true;
+    return true;
+}
+
+bool Translator::ret(unsigned i) {
+    const Step& s = steps_[i];
+    const u8 sp = kHome[kRsp];
+    if (s.insn.osize != 3) return false;
+    flags_to_frame();
+    Mem from = probe_at(i, sp, 0, 8, false);
+    e_.load(hRax, from);
+    find_target();
+    leave_if(kNe, i, ExitKind::kIndirect);
+    e_.lea(sp, at(sp, 8 + s.insn.imm));
+    jump_to_entry();
+    ended_ = true;
+    return true;
+}
+
+}  // namespace shadowbox::jit

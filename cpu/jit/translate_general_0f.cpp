@@ -1,0 +1,87 @@
+// SPDX-License-Identifier: MIT
+// The 0F map's general instructions, and the BMI ones.
+#include "cpu/jit/forms.h"
+#include "cpu/vcpu.h"
+
+namespace shadowbox::jit {
+
+bool Translator::general_0f(unsigned i) {
+    const Step& s = steps_[i];
+    const u8 op = s.row->opcode;
+    if (s.row->feature != OpFeature::Base && s.row->feature != OpFeature::Cmov && needs_state(*s.row)) return vector(i);
+    const unsigned bytes = s.insn.osize == 1 ? 2 : s.insn.osize == 2 ? 4 : 8;
+    if (op >= 0x80 && op < 0x90) return jump(i);
+    if (op >= 0x40 && op < 0x50) return again(i, bytes, kReadWrite, kRead, 0);  // the destination stays if the condition fails
+    if (op >= 0x90 && op < 0xA0) return again(i, 1, kUnused, kWrite, 0);
+    switch (op) {
+        case 0x0D: case 0x18: case 0x19: case 0x1A: case 0x1B: case 0x1C: case 0x1D: case 0x1E: case 0x1F:
+            return s.row->feature == OpFeature::Base;
+        case 0xAF: return again(i, bytes, kReadWrite, kRead, 0);
+        case 0xB6: case 0xBE: if (has_high_byte(s)) return extend_high_byte(i); return again(i, bytes, kWrite, kRead, 0);
+        case 0xB7: case 0xBF: return again(i, bytes, kWrite, kRead, 0);
+        case 0xBC: case 0xBD: return again(i, bytes, kReadWrite, kRead, 0);  // BSF and BSR leave the destination for a zero source
+        case 0xB8: return s.row->feature == OpFeature::Popcnt && again(i, bytes, kWrite, kRead, 0);
+        case 0xA3: case 0xAB: case 0xB3: case 0xBB: case 0xBA: return bit_test(i);
+        case 0xA4: case 0xAC: return again(i, bytes, kRead, kReadWrite, 0);
+        case 0xB0: case 0xB1: return compare_exchange(i);
+        case 0xC0: case 0xC1: return exchange(i);
+        case 0xC8: {
+            if (bytes == 2) return false;
+            u8 host = read(s.insn.reg, hRax);
+            if (bytes == 8 || host >= 8) e_.byte(static_cast<u8>(0x40 | (bytes == 8 ? 8 : 0) | (host >= 8 ? 1 : 0)));
+            e_.byte(0x0F);
+            e_.byte(static_cast<u8>(0xC8 | (host & 7)));
+            write(s.insn.reg, host);
+            return true;
+        }
+        default: return false;
+    }
+}
+
+/// MOVZX and MOVSX from AH to BH: through RAX, whose second byte has an encoding.
+bool Translator::extend_high_byte(unsigned i) {
+    const Step& s = steps_[i];
+    if (s.insn.osize == 1) return false;
+    e_.mov32(hRax, kHome[s.insn.rm / 8u]);
+    bool wide = s.insn.osize == 3 && s.insn.opcode == 0xBE;
+    if (wide) return false;  // REX takes AH away
+    e_.byte(0x0F);
+    e_.byte(s.insn.opcode);
+    e_.byte(0xC4);  // EAX <- AH
+    if (kHome[s.insn.reg] == kInFrame) e_.store(in_frame(frame_gpr(s.insn.reg)), hRax);
+    else e_.mov32(kHome[s.insn.reg], hRax);
+    return true;
+}
+
+/// BT and its kin. With a register bit offset and memory the address depends on the offset: the interpreter's.
+bool Translator::bit_test(unsigned i) {
+    const Step& s = steps_[i];
+    const unsigned bytes = s.insn.osize == 1 ? 2 : s.insn.osize == 2 ? 4 : 8;
+    bool immediate = s.row->opcode == 0xBA;
+    if (s.insn.mem && !immediate) return false;
+    bool writes = immediate ? (s.insn.reg & 7) != 4 : s.row->opcode != 0xA3;
+    return immediate ? again(i, bytes, kUnused, writes ? kReadWrite : kRead, s.insn.reg & 7) : again(i, bytes, kRead, writes ? kReadWrite : kRead, 0);
+}
+
+/// BMI1 and BMI2 with registers that have host homes; others are the interpreter's.
+bool Translator::vex_general(unsigned i) {
+    const Step& s = steps_[i];
+    if (s.row->feature != OpFeature::Bmi1 && s.row->feature != OpFeature::Bmi2) return vector(i);
+    if (s.row->opcode == 0xF6) return false;  // MULX has an implicit source
+    const unsigned bytes = s.insn.rex_w ? 8 : 4;
+    bool group = s.row->map == OpMap::M38 && s.row->opcode == 0xF3;
+    bool rotate = s.row->map == OpMap::M3A;
+    unsigned vvvv = s.insn.vvvv;
+    if (!rotate && kHome[vvvv] == kInFrame) return false;
+    if (!group && kHome[s.insn.reg] == kInFrame) return false;
+    if (!s.insn.mem && kHome[s.insn.rm] == kInFrame) return false;
+    Operand2 rm = s.insn.mem ? Operand2(probe(i, bytes, false)) : Operand2(kHome[s.insn.rm]);
+    u8 prefix = s.row->prefix == OpPrefix::P66 ? 0x66 : s.row->prefix == OpPrefix::PF3 ? 0xF3 : s.row->prefix == OpPrefix::PF2 ? 0xF2 : 0;
+    u8 reg = group ? s.insn.reg & 7 : kHome[s.insn.reg];
+    e_.vex({prefix, static_cast<u8>(s.row->map), static_cast<u8>(s.insn.opcode), bytes == 8}, false, reg, rotate ? u8{0} : kHome[vvvv], rm);
+    if (rotate) e_.byte(static_cast<u8>(s.insn.imm));
+    if (s.row->flags_written) made_flags(i);
+    return true;
+}
+
+}  // namespace shadowbox::jit

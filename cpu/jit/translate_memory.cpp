@@ -1,0 +1,207 @@
+// SPDX-License-Identifier: MIT
+// Operands: guest registers, linear addresses, and the TLB probe in host code. The probe is that of mmu/tlb.h:
+//
+//   lea  rcx, [guest address]        skipped for constants
+//   rorx edx, ecx, 7 ; and edx, ..   entry's offset
+//   xor  rcx, [tlb + rdx + tag]      offset in the page on a hit
+//   cmp  rcx, 4096 - size ; ja miss  other page, no right, page crossing
+//   mov  rdx, [tlb + rdx + page]     the access is at [rcx + rdx]
+#include "cpu/jit/forms.h"
+#include "cpu/jit/host_cpu.h"
+#include "cpu/vcpu.h"
+
+namespace shadowbox::jit {
+
+u8 Translator::read(unsigned guest, u8 scratch) {
+    if (kHome[guest] != kInFrame) return kHome[guest];
+    e_.load(scratch, in_frame(frame_gpr(guest)));
+    return scratch;
+}
+
+void Translator::write(unsigned guest, u8 host) {
+    if (kHome[guest] == kInFrame) e_.store(in_frame(frame_gpr(guest)), host);
+    else if (kHome[guest] != host) e_.mov(kHome[guest], host);
+}
+
+bool Translator::address_is_constant(const Step& s, u64& gva) const {
+    if (s.insn.rm != kNoRegister || s.insn.index != kNoRegister || s.insn.seg >= kFs) return false;
+    gva = static_cast<u64>(s.insn.disp);
+    if (s.insn.asize == 2) gva = static_cast<u32>(gva);
+    return true;
+}
+
+/// Destroys RDX when the index register is in the frame, and RFLAGS for FS and GS.
+void Translator::address(const Step& s, u8 to) {
+    const Insn& n = s.insn;
+    bool wide = n.asize != 2;
+    if (n.rm == kNoRegister && n.index == kNoRegister) {
+        e_.load_imm(to, wide ? static_cast<u64>(n.disp) : static_cast<u32>(n.disp));
+    } else {
+        Mem m;
+        m.disp = static_cast<i32>(n.disp);
+        if (n.rm != kNoRegister) m.base = read(n.rm, to);
+        if (n.index != kNoRegister) {
+            m.index = read(n.index, hRdx);
+            if (m.index == hRdx) rdx_group_ = -1;
+            m.scale = n.scale;
+        }
+        if (m.index == kNoIndex && m.disp == 0) {
+            if (m.base != to || !wide) wide ? e_.mov(to, m.base) : e_.mov32(to, m.base);
+        } else {
+            e_.lea(to, m, wide);
+        }
+    }
+    if (n.seg >= kFs) e_.alu(0, to, in_frame(n.seg == kFs ? offsetof(Frame, fs_base) : offsetof(Frame, gs_base)));
+}
+
+void Translator::gva_again(const Cold& cold) {
+    if (cold.stack) e_.lea(hRcx, at(read(cold.base, hRcx), cold.disp));
+    else address(steps_[cold.step], hRcx);
+}
+
+Mem Translator::finish_probe(Cold& cold, unsigned size, bool write, bool aligned) {
+    cold.size_and_write = static_cast<u16>(size | (write ? kFillWrite | kFillNeedsWrite : 0));
+    rdx_group_ = -1;
+    if (kHostCpu.bmi2) {
+        e_.vex({0xF2, 3, 0xF0}, false, hRdx, 0, hRcx);
+        e_.byte(7);
+    } else {
+        e_.mov32(hRdx, hRcx);
+        e_.shift_right(hRdx, 7, false);
+    }
+    static_assert(sizeof(TlbEntry) == 32 && kPageShift - 7 == 5);
+    e_.alu_imm(4, hRdx, (kTlbEntries - 1) * 32, false);
+    e_.alu(6, hRcx, sum(kTlb, hRdx, tlb_offset(0, write)));
+    if (aligned) {
+        e_.test_imm(hRcx, ~static_cast<i32>(kPageSize - size));
+        cold.from = e_.jcc_forward(kNe);
+    } else {
+        e_.alu_imm(7, hRcx, static_cast<i32>(kPageSize - size));
+        cold.from = e_.jcc_forward(kA);
+    }
+    e_.load(hRdx, sum(kTlb, hRdx, tlb_page_offset(0)));
+    cold_.push_back(cold);
+    return sum(hRcx, hRdx);
+}
+
+Mem Translator::probe(unsigned i, unsigned size, bool write, bool aligned) {
+    const Step& s = steps_[i];
+    if (in_group(s.operand)) return group_access(i, s.operand, size, write, aligned);
+    clobber_flags();
+    poll(i);
+    rdx_group_ = -1;
+    Cold cold{Cold::kProbe, flags_, static_cast<u16>(i), {}};
+    cold.recover = recover_;
+    cold.back = e_.cursor;
+    u64 gva;
+    if (address_is_constant(s, gva) && (gva & kPageOffsetMask) + size <= kPageSize && !(aligned && gva % size)) {
+        unsigned index = TlbContext::index(gva);
+        u64 page = gva & ~kPageOffsetMask;
+        if (static_cast<i64>(page) == static_cast<i32>(page)) {
+            e_.alu_imm(7, at(kTlb, tlb_offset(index, write)), static_cast<i32>(page));
+        } else {
+            e_.load_imm(hRcx, page);
+            e_.alu(7, hRcx, at(kTlb, tlb_offset(index, write)));
+        }
+        cold.size_and_write = static_cast<u16>(size | (write ? kFillWrite | kFillNeedsWrite : 0));
+        cold.from = e_.jcc_forward(kNe);
+        cold_.push_back(cold);
+        e_.load(hRdx, at(kTlb, tlb_page_offset(index)));
+        return at(hRdx, static_cast<i32>(gva & kPageOffsetMask));
+    }
+    address(s, hRcx);
+    return finish_probe(cold, size, write, aligned);
+}
+
+Mem Translator::probe_at(unsigned i, u8 base, i32 disp, unsigned size, bool write) {
+    if (in_group(steps_[i].stack)) return group_access(i, steps_[i].stack, size, write, false);
+    clobber_flags();
+    poll(i);
+    rdx_group_ = -1;
+    Cold cold{Cold::kProbe, flags_, static_cast<u16>(i), {}};
+    cold.recover = recover_;
+    cold.back = e_.cursor;
+    cold.stack = true;
+    cold.base = base == kHome[kRbp] ? u8{kRbp} : u8{kRsp};
+    cold.disp = disp;
+    if (disp) e_.lea(hRcx, at(base, disp));
+    else e_.mov(hRcx, base);
+    return finish_probe(cold, size, write, false);
+}
+
+void Translator::end_groups() {
+    for (Group& group : groups_) group.checked = false;
+    rdx_group_ = -1;
+}
+
+/// The whole span of the access's group lies on one page with the right it needs; RDX then holds host minus guest address.
+void Translator::check_group(unsigned i, const Access& access, bool write) {
+    Group& group = groups_[static_cast<unsigned>(access.group)];
+    const i32 low = static_cast<i32>(group.low - access.base_delta);
+    const unsigned span = static_cast<unsigned>(group.high - group.low);
+    rdx_group_ = -1;
+    clobber_flags();
+    poll(i);
+    Cold cold{group.is_stack ? Cold::kStackPage : Cold::kProbe, flags_, static_cast<u16>(i), {}};
+    cold.recover = recover_;
+    cold.back = e_.cursor;
+    cold.stack = true;
+    cold.exit = ExitKind::kCrossing;
+    cold.base = access.base;
+    cold.disp = low;
+    u8 base = read(access.base, hRcx);
+    if (low || base == hRcx) e_.lea(hRcx, at(base, low));
+    else e_.mov(hRcx, base);
+    // What the access itself asks for, and whether the group will also write: FillRequest.
+    const u16 request = static_cast<u16>(span | (write ? kFillWrite : 0) | (group.write || group.is_stack ? kFillNeedsWrite : 0));
+    if (group.is_stack) {
+        // The frame keeps one page: other groups on stacks (wide frames, a switch of stacks) are to be checked again.
+        for (Group& other : groups_) other.checked = other.checked && !other.is_stack;
+        cold.size_and_write = request;
+        e_.alu(6, hRcx, in_frame(offsetof(Frame, stack_page)));
+        e_.alu_imm(7, hRcx, static_cast<i32>(kPageSize - span));
+        cold.from = e_.jcc_forward(kA);
+        cold_.push_back(cold);
+    } else {
+        Mem there = finish_probe(cold, span, group.write, false);
+        cold_.back().size_and_write = request;
+        (void)there;
+        // page + offset is the low end's host address; minus its guest address.
+        e_.lea(hRdx, sum(hRcx, hRdx, -low));
+        e_.alu(5, hRdx, access_base_operand(access));
+        group.slot = group.slot >= 0 ? group.slot : slots_used_ < static_cast<int>(kGroupSlots) ? slots_used_++ : -1;
+        if (group.slot >= 0) e_.store(in_frame(static_cast<i32>(offsetof(Frame, delta)) + 8 * group.slot), hRdx);
+        rdx_group_ = access.group;
+    }
+    group.checked = true;
+}
+
+Mem Translator::group_access(unsigned i, const Access& access, unsigned size, bool write, bool aligned) {
+    Group& group = groups_[static_cast<unsigned>(access.group)];
+    if (!group.checked || (!group.is_stack && group.slot < 0 && rdx_group_ != access.group)) check_group(i, access, write);
+    if (rdx_group_ != access.group) {
+        e_.load(hRdx, in_frame(group.is_stack ? static_cast<i32>(offsetof(Frame, stack_delta)) : static_cast<i32>(offsetof(Frame, delta)) + 8 * group.slot));
+        rdx_group_ = access.group;
+    }
+    u8 base = read(access.base, hRcx);
+    if (aligned) {
+        clobber_flags();
+        u8 where = base;
+        if (access.disp) {
+            e_.lea(hRcx, at(base, access.disp));
+            where = hRcx;
+        }
+        e_.op({0, 0, 0xF6, false, true}, 0, where);  // test where, size - 1
+        e_.byte(static_cast<u8>(size - 1));
+        leave_if(kNe, i);
+        if (base == hRcx) base = read(access.base, hRcx);
+    }
+    return sum(base, hRdx, access.disp);
+}
+
+u8 Translator::single(const Mem& mem, u8 to) {
+    e_.lea(to, mem);
+    return to;
+}
+
+}  // namespace shadowbox::jit

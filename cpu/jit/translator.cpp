@@ -1,0 +1,309 @@
+// SPDX-License-Identifier: MIT
+// The frame of a translation: entries, flags from instruction to instruction, the ways out, and the cold code behind the block.
+#include "cpu/jit/translator.h"
+
+#include "cpu/dispatch.h"
+#include "cpu/jit/forms.h"
+
+namespace shadowbox::jit {
+
+bool Translator::run(const u8* bytes) {
+    if (!(block_.mode & mode_bits::kLong64) || !decode(bytes)) return false;
+    analyse();
+    if (use_groups_) find_groups();
+    const bool exact = cpu_.exact_time;
+    const Step& last = steps_.back();
+    // Does the first thing that happens to the flags destroy them (a probe), or want them?
+    bool wants_host = false, decided = steps_[0].live_before == 0;
+    bool dead_at_entry = decided && !exact;
+    for (unsigned i = 0; i < steps_.size() && !decided; ++i) {
+        const Step& s = steps_[i];
+        if (is_conditional_jump(s)) decided = wants_host = true;
+        else if (s.may_exit) decided = true;
+        else if (s.reads || (s.row->flags_written && s.live_after & ~s.writes)) decided = wants_host = true;
+        else if (s.writes) decided = true;
+    }
+    if (exact) wants_host = false;
+    wants_poll_ = (last.row->attributes & aBranch) && (!is_direct_jump(last) || backward(static_cast<u64>(last.insn.disp), static_cast<unsigned>(steps_.size()) - 1));
+
+    start_ = e_.cursor;
+    u8 *entry_host, *entry_frame;
+    if (wants_host) {
+        entry_frame = e_.cursor;
+        e_.restore_flags();
+        entry_host = e_.cursor;
+        flags_ = FlagsIn::kHost;
+    } else {
+        entry_host = e_.cursor;
+        if (!dead_at_entry) e_.save_flags();
+        entry_frame = e_.cursor;
+        flags_ = dead_at_entry ? FlagsIn::kDead : FlagsIn::kFrame;
+    }
+    if (exact) {
+        e_.alu_imm(5, in_frame(offsetof(Frame, budget)), static_cast<i32>(block_.cost));
+        leave_if(kL, 0, ExitKind::kPoll);
+    }
+    for (unsigned i = 0; i < steps_.size(); ++i) {
+        current_ = i;
+        begin(i);
+        if (!translate(i)) {
+            const Step& s = steps_[i];
+            const bool repeats = (s.row->attributes & aString) && s.insn.rep;
+            if (!(s.row->attributes & aEnd) && !repeats && !block_.insns[s.cell].fused) {
+                call_cell(i);
+            } else {
+                end_in_cell(i);
+                break;
+            }
+        }
+        if (flags_ != FlagsIn::kDead && steps_[i].live_after == 0) flags_ = FlagsIn::kDead;
+    }
+    if (!ended_) {
+        u64 next = block_.rip + block_.byte_count;
+        link_to(next, (next & kPageOffsetMask) != 0);
+    }
+    emit_cold();
+    // The checked entry: this context still maps the page of RIP to the page that the block was made from.
+    u8* entry_checked = e_.cursor;
+    emit_code_check(e_, block_.rip, block_.ppn);
+    e_.jcc(kE, entry_frame);
+    e_.load_imm(hRdx, static_cast<u32>(ExitKind::kLookup));
+    e_.load_imm(hRcx, reinterpret_cast<u64>(&block_));
+    e_.jmp(jit_.exit_stub_);
+    block_.code = BlockCode{entry_frame, entry_host, entry_checked, 0};
+    jit_.counters_.bytes += static_cast<u64>(e_.cursor - start_);
+    jit_.counters_.instructions += steps_.size();
+    return true;
+}
+
+bool Translator::translate(unsigned i) {
+    const Step& s = steps_[i];
+    if (s.row->feature != OpFeature::Base && (block_.mode & (mode_bits::kFpuEm | mode_bits::kFpuNm | mode_bits::kSseUd)) && needs_state(*s.row)) return false;
+    if (cpu_.exact_time && undefined_flags_matter(s)) return false;
+    if (s.row->attributes & aSys) return false;
+    switch (s.row->map) {
+        case OpMap::M0: return general(i);
+        case OpMap::M0F: return general_0f(i);
+        default: return (s.row->attributes & aVex) ? vex_general(i) : vector(i);
+    }
+}
+
+// --- flags ---
+
+void Translator::begin(unsigned i) {
+    const Step& s = steps_[i];
+    carried_rdx_group_ = rdx_kept_ ? rdx_group_ : -1;
+    rdx_group_ = -1;
+    rdx_kept_ = false;
+    if (recover_ < 0 || !(s.gprs_written & recover_gprs_)) return;
+    // The registers that the compare could be made again from change. It still can be while this instruction itself runs.
+    if ((s.live_after & ~s.writes) == 0) return;
+    if (flags_ == FlagsIn::kRecover) need_flags();
+    recover_ = -1;
+}
+
+void Translator::clobber_flags() {
+    if (flags_ != FlagsIn::kHost) return;
+    if (recover_ >= 0) {
+        flags_ = FlagsIn::kRecover;
+        return;
+    }
+    e_.save_flags();
+    flags_ = FlagsIn::kFrame;
+}
+
+void Translator::need_flags() {
+    if (flags_ == FlagsIn::kFrame) e_.restore_flags();
+    if (flags_ == FlagsIn::kRecover) remake_compare();
+    flags_ = FlagsIn::kHost;
+}
+
+void Translator::flags_to_frame() {
+    if (flags_ == FlagsIn::kRecover) remake_compare();
+    if (flags_ == FlagsIn::kRecover || flags_ == FlagsIn::kHost) e_.save_flags();
+    if (flags_ != FlagsIn::kDead) flags_ = FlagsIn::kFrame;
+}
+
+void Translator::made_flags(unsigned i, bool can_be_made_again) {
+    const Step& s = steps_[i];
+    flags_ = s.live_after ? FlagsIn::kHost : FlagsIn::kDead;
+    recover_ = -1;
+    if (!can_be_made_again || s.insn.mem) return;
+    recover_ = static_cast<int>(i);
+    recover_gprs_ = compared_registers(s);
+}
+
+/// CMP or TEST once more, from registers that have not changed.
+void Translator::remake_compare() {
+    const Step& s = steps_[static_cast<unsigned>(recover_)];
+    const Form2 form = form_of_step(s);
+    auto operand = [&](unsigned reg) -> Operand2 {
+        unsigned g = form.bytes == 1 ? reg / 8 : reg;
+        return kHome[g] == kInFrame ? Operand2(in_frame(frame_gpr(g))) : Operand2(kHome[g]);
+    };
+    Opcode opcode{static_cast<u8>(form.bytes == 2 ? 0x66 : 0), 0, static_cast<u8>(s.insn.opcode), form.bytes == 8, form.bytes == 1};
+    if (form.accumulator) {
+        // CMP/TEST AL/rAX, imm: the accumulator has another home, so by the group encoding.
+        bool test = (s.insn.opcode & 0xFE) == 0xA8;
+        opcode.byte = static_cast<u8>(test ? (form.bytes == 1 ? 0xF6 : 0xF7) : (form.bytes == 1 ? 0x80 : 0x81));
+        e_.op(opcode, test ? 0 : 7, operand(0));
+        emit_immediate(s);
+    } else if (form.immediate) {
+        e_.op(opcode, s.insn.reg & 7, operand(s.insn.rm));
+        emit_immediate(s);
+    } else {
+        unsigned reg = form.bytes == 1 ? s.insn.reg / 8 : s.insn.reg;
+        u8 host = read(reg, hRax);
+        e_.op(opcode, host, operand(s.insn.rm));
+    }
+}
+
+// --- ways out ---
+
+void Translator::leave_if(u8 condition, unsigned i, ExitKind kind) {
+    Cold cold{Cold::kLeave, flags_, static_cast<u16>(i), e_.jcc_forward(condition)};
+    cold.exit = kind;
+    cold.recover = recover_;
+    cold_.push_back(cold);
+}
+
+void Translator::leave(unsigned i, ExitKind kind) { cell_exit(steps_[i].cell, kind); }
+
+void Translator::cell_exit(unsigned cell, ExitKind kind) {
+    e_.load_imm(hRdx, static_cast<u32>(kind) | cell << 8);
+    e_.load_imm(hRcx, reinterpret_cast<u64>(&block_));
+    e_.jmp(jit_.exit_stub_);
+}
+
+void Translator::poll(unsigned i) {
+    if (!wants_poll_ || polled_) return;
+    polled_ = true;
+    e_.load(hRcx, in_frame(offsetof(Frame, attention)));
+    e_.op({0, 0, 0x83}, 7, at(hRcx));
+    e_.byte(0);
+    leave_if(kNe, i);
+}
+
+/// At a backward jump, without touching RFLAGS.
+void Translator::poll_at_jump(u64 target) {
+    if (flags_ == FlagsIn::kRecover) need_flags();
+    e_.load(hRcx, in_frame(offsetof(Frame, attention)));
+    e_.load32(hRcx, at(hRcx));
+    Fixup quiet = e_.jrcxz_short();
+    e_.load_imm(hRcx, new_link(target, true, true));
+    e_.load_imm(hRdx, static_cast<u32>(ExitKind::kLink));
+    e_.jmp(flags_ == FlagsIn::kHost ? jit_.exit_host_flags_ : jit_.exit_stub_);
+    e_.bind(quiet);
+}
+
+u32 Translator::new_link(u64 target, bool same_page, bool host_flags) {
+    jit_.links_.push_back(Link{&block_, nullptr, nullptr, target, same_page, host_flags});
+    return static_cast<u32>(jit_.links_.size() - 1);
+}
+
+void Translator::link_to(u64 target, bool same_page) {
+    if (flags_ == FlagsIn::kRecover) need_flags();
+    if (!same_page) flags_to_frame();
+    u32 number = new_link(target, same_page, flags_ == FlagsIn::kHost);
+    Fixup site = e_.jmp_forward();
+    jit_.links_[number].site = site.at;
+    Cold cold{Cold::kLink, flags_, 0, site};
+    cold.link = number;
+    cold_.push_back(cold);
+}
+
+void Translator::branch_if(u8 condition, u64 target, bool same_page) {
+    if (same_page) {
+        u32 number = new_link(target, true, true);
+        Fixup site = e_.jcc_forward(condition);
+        jit_.links_[number].site = site.at;
+        Cold cold{Cold::kLink, FlagsIn::kHost, 0, site};
+        cold.link = number;
+        cold_.push_back(cold);
+        return;
+    }
+    Fixup over = e_.jcc_short(static_cast<u8>(condition ^ 1));
+    e_.save_flags();
+    u32 number = new_link(target, false, false);
+    Fixup site = e_.jmp_forward();
+    jit_.links_[number].site = site.at;
+    Cold cold{Cold::kLink, FlagsIn::kFrame, 0, site};
+    cold.link = number;
+    cold_.push_back(cold);
+    e_.bind(over);
+}
+
+void Translator::call_cell(unsigned i) {
+    const Step& s = steps_[i];
+    flags_to_frame();
+    Block* cell = jit_.make_cell(block_, s.cell, i, s.insn);
+    e_.load_imm(hRcx, reinterpret_cast<u64>(cell));
+    e_.call(jit_.cell_stub_);
+    leave_if(kE, i, ExitKind::kLeft);
+    flags_ = s.live_after ? FlagsIn::kFrame : FlagsIn::kDead;
+    recover_ = -1;
+    vectors_known_ = false;
+    end_groups();
+    ++jit_.counters_.cells;
+}
+
+void Translator::end_in_cell(unsigned i) {
+    const Step& s = steps_[i];
+    flags_to_frame();
+    ended_ = true;
+    if (block_.insns[s.cell].fused) return leave(i);
+    e_.load_imm(hRcx, reinterpret_cast<u64>(jit_.make_cell(block_, s.cell, i, s.insn)));
+    e_.call(jit_.cell_stub_);
+    leave_if(kE, i, ExitKind::kLeft);
+    e_.load_imm(hRax, reinterpret_cast<u64>(&cpu_.rip));
+    e_.load(hRax, at(hRax));
+    find_target();
+    leave_if(kNe, i, ExitKind::kRip);
+    jump_to_entry();
+    ++jit_.counters_.cells;
+}
+
+void Translator::emit_cold() {
+    for (size_t n = 0; n < cold_.size(); ++n) {
+        const Cold cold = cold_[n];
+        u8* here = e_.cursor;
+        if (cold.kind == Cold::kLink) {
+            Link& link = jit_.links_[cold.link];
+            link.thunk = here;
+            Emitter::bind(cold.from, here);
+            e_.load_imm(hRcx, cold.link);
+            e_.load_imm(hRdx, static_cast<u32>(ExitKind::kLink));
+            e_.jmp(link.host_flags ? jit_.exit_host_flags_ : jit_.exit_stub_);
+            continue;
+        }
+        e_.bind(cold.from);
+        if (cold.kind == Cold::kVectors) {
+            e_.call(jit_.load_vectors_);
+            e_.jmp(cold.back);
+            continue;
+        }
+        if (cold.flags == FlagsIn::kRecover) {
+            recover_ = cold.recover;
+            remake_compare();
+            e_.save_flags();
+        }
+        if (cold.kind == Cold::kStackPage) {
+            gva_again(cold);
+            e_.load_imm(hRdx, cold.size_and_write & (kFillNeedsWrite - 1));
+            e_.call(jit_.stack_stub_);
+            e_.test(hRax, hRax, false);
+            e_.jcc(kNe, cold.back);
+        }
+        if (cold.kind == Cold::kProbe || cold.kind == Cold::kStackPage) {
+            gva_again(cold);
+            e_.load_imm(hRdx, cold.size_and_write);
+            e_.call(jit_.fill_stub_);
+            e_.test(hRax, hRax, false);
+            e_.jcc(kNe, cold.back);
+        }
+        if (cold.exit == ExitKind::kIndirect) e_.store(in_frame(offsetof(Frame, argument)), hRax);
+        cell_exit(steps_[cold.step].cell, cold.exit);
+    }
+}
+
+}  // namespace shadowbox::jit

@@ -1,0 +1,170 @@
+// SPDX-License-Identifier: MIT
+// Translates one block: one pass over its decoded instructions, guided by a backward pass over the flags. Made for each block by
+// Jit::translate(). Emitters by family: translate_*.cpp.
+//
+// Flags. The host's RFLAGS hold the guest's arithmetic flags whenever an instruction of the guest just made them. What the
+// translator inserts (TLB probes, polls) destroys them; before that they go into the frame, unless nobody can see them or the
+// compare that made them can be made again from registers that have not changed (kRecover).
+// Memory is accessed before registers change, so an instruction that cannot go on leaves to the interpreter's cell for it.
+#pragma once
+
+#include <vector>
+
+#include "cpu/jit/jit.h"
+#include "cpu/opcode_row.h"
+
+namespace shadowbox::jit {
+
+/// One memory access that takes part in a group (group_analysis.cpp).
+struct Access {
+    int group = -1;
+    u8 base = 0;          ///< guest register
+    i32 disp = 0;
+    i64 base_delta = 0;   ///< the register minus the group's value, here
+};
+
+/// Accesses at constant distances from one value: one check of the page serves all of them. Offsets from that value.
+struct Group {
+    i64 low = 0, high = 0;
+    bool is_stack = false;    ///< its page is kept in the frame from block to block
+    bool write = false;
+    unsigned members = 0;
+    bool checked = false;     ///< emission has passed the check
+    int slot = -1;            ///< frame slot that keeps host minus guest address
+};
+
+struct Step {
+    Insn insn;              ///< as decoded, operands in the encoding's order
+    const OpcodeRow* row;
+    u16 cell;               ///< the interpreter's cell for it
+    u16 offset;             ///< from the block's first byte
+    u32 reads = 0, writes = 0;       ///< flags; `writes` for certain
+    u32 live_after = 0, live_before = 0;
+    u32 gprs_written = 0;   ///< bits by number, at least those that change
+    bool may_exit = false;
+    Access operand, stack;
+};
+
+enum class FlagsIn : u8 { kHost, kFrame, kRecover, kDead };
+enum Use : u8 { kUnused = 0, kRead = 1, kWrite = 2, kReadWrite = 3 };
+
+class Translator {
+ public:
+    Translator(Jit& jit, Vcpu& cpu, Block& block, bool use_groups) : jit_(jit), e_(jit.emitter_), cpu_(cpu), block_(block), use_groups_(use_groups) {}
+    /// False: nothing to gain, or the bytes are not those that the block was decoded from.
+    bool run(const u8* bytes);
+
+ private:
+    // --- analysis (flag_analysis.cpp) ---
+    bool decode(const u8* bytes);
+    void analyse();
+    void find_groups();                // group_analysis.cpp
+    bool explicit_access(const Step& s, unsigned& size, bool& write) const;
+
+    // --- flags (translator.cpp) ---
+    void begin(unsigned i);
+    void clobber_flags();              ///< what follows destroys RFLAGS
+    void need_flags();                 ///< RFLAGS must hold the guest's flags
+    void made_flags(unsigned i, bool again = false);  ///< the host instruction just emitted made what step i makes
+    void remake_compare();
+    void flags_to_frame();             ///< before an exit or a checked entry
+
+    // --- leaving ---
+    struct Cold {
+        enum Kind : u8 { kProbe, kLeave, kVectors, kLink, kStackPage } kind;
+        FlagsIn flags;
+        u16 step;
+        Fixup from;
+        u8* back = nullptr;
+        u16 size_and_write = 0;
+        bool stack = false;       ///< kProbe: the address is base + disp, not the ModRM operand
+        u8 base = 0;
+        i32 disp = 0;
+        int recover = -1;
+        u32 link = 0;
+        ExitKind exit = ExitKind::kCell;
+    };
+    void leave_if(u8 condition, unsigned i, ExitKind kind = ExitKind::kCell);  ///< conditional exit at step i
+    void leave(unsigned i, ExitKind kind = ExitKind::kCell);
+    void emit_cold();
+    void cell_exit(unsigned cell, ExitKind kind);
+    void call_cell(unsigned i);        ///< C++ runs the interpreter's handler for step i
+    void end_in_cell(unsigned i);      ///< likewise for an instruction that ends the block; goes on at the RIP it sets
+    void link_to(u64 target, bool same_page);  ///< jumps to another block, flags as they are
+    void branch_if(u8 condition, u64 target, bool same_page);
+    u32 new_link(u64 target, bool same_page, bool host_flags);
+    void poll(unsigned i);
+    void poll_at_jump(u64 target);             ///< without touching RFLAGS
+
+    // --- operands (translate_memory.cpp) ---
+    u8 read(unsigned guest, u8 scratch);             ///< host register that holds it
+    void write(unsigned guest, u8 host);             ///< 64-bit result to its home
+    bool address_is_constant(const Step& s, u64& gva) const;
+    void address(const Step& s, u8 to);              ///< linear address into `to`
+    Mem probe(unsigned i, unsigned size, bool write, bool aligned = false);
+    Mem probe_at(unsigned i, u8 base, i32 disp, unsigned size, bool write);  ///< at host register + disp
+    bool in_group(const Access& access) const { return access.group >= 0 && (groups_[static_cast<unsigned>(access.group)].is_stack || groups_[static_cast<unsigned>(access.group)].members > 1); }
+    Mem group_access(unsigned i, const Access& access, unsigned size, bool write, bool aligned);
+    void check_group(unsigned i, const Access& access, bool write);
+    Operand2 access_base_operand(const Access& access) const { return kHome[access.base] == kInFrame ? Operand2(in_frame(frame_gpr(access.base))) : Operand2(kHome[access.base]); }
+    void end_groups();                               ///< C++ ran: nothing checked before holds
+    Mem finish_probe(Cold& cold, unsigned size, bool write, bool aligned);
+    void gva_again(const Cold& cold);                ///< the probe's linear address into RCX
+    u8 single(const Mem& mem, u8 to);                ///< host address in one register
+
+    // --- families: false if the form has no code here ---
+    bool translate(unsigned i);
+    bool general(unsigned i);          // translate_general.cpp
+    bool general_0f(unsigned i);
+    bool again(unsigned i, unsigned bytes, Use reg_use, Use rm_use, u8 extension);
+    bool again_high_byte(unsigned i, Use reg_use, Use rm_use, u8 extension);
+    bool shift(unsigned i);
+    bool load_address(unsigned i);
+    bool load_constant(unsigned i);
+    bool widen(unsigned i);
+    bool extend_high_byte(unsigned i);
+    void need_flags_for(unsigned i);   ///< RFLAGS must hold the guest's if step i reads some or leaves some alone
+    Operand2 beside_rax(unsigned i, unsigned bytes, bool write);
+    bool multiply(unsigned i);         // translate_muldiv.cpp
+    bool divide(unsigned i);
+    bool exchange(unsigned i);
+    bool compare_exchange(unsigned i);
+    bool bit_test(unsigned i);
+    bool vex_general(unsigned i);
+    bool push(unsigned i);             // translate_stack.cpp
+    bool pop(unsigned i);
+    bool leave_frame(unsigned i);
+    bool jump(unsigned i);             // translate_branch.cpp
+    void find_target();
+    void jump_to_entry();
+    void jump_indirect(unsigned i);
+    bool call(unsigned i);
+    bool ret(unsigned i);
+    bool vector(unsigned i);           // translate_vector.cpp
+    void need_vectors(unsigned i);
+    void emit_immediate(const Step& s);
+
+    unsigned operand_size(const Step& s, Operand operand) const;
+    bool backward(u64 target, unsigned i) const { return target <= block_.rip + steps_[i].offset; }
+
+    Jit& jit_;
+    Emitter& e_;
+    Vcpu& cpu_;
+    Block& block_;
+    std::vector<Step> steps_;
+    std::vector<Cold> cold_;
+    std::vector<Group> groups_;
+    int rdx_group_ = -1, carried_rdx_group_ = -1;  ///< group whose delta RDX holds
+    bool rdx_kept_ = false;       ///< the step's emitter left RDX as its accesses did
+    int slots_used_ = 0;
+    bool use_groups_ = true;
+    FlagsIn flags_ = FlagsIn::kFrame;
+    int recover_ = -1;            ///< step whose compare made the flags and can be made again
+    u32 recover_gprs_ = 0;        ///< registers it reads
+    bool vectors_known_ = false;
+    bool polled_ = false, wants_poll_ = false, ended_ = false;
+    unsigned current_ = 0;
+    u8* start_ = nullptr;
+};
+
+}  // namespace shadowbox::jit
