@@ -24,6 +24,7 @@ struct Invocation {
     bool escape_key = false;               ///< the terminal's Ctrl-A even when stdin is a pipe
     std::optional<ChardevConfig> monitor;  ///< kind "null": -monitor none
     std::optional<ChardevConfig> qmp;
+    std::string note;  ///< told once nothing can be refused any more: errors stand alone
     std::string help;  ///< text to print instead of running anything
 };
 

@@ -20,7 +20,7 @@ int wrong(const Error& error) {
 
 int run_main(std::vector<std::string> arguments) {
     init_logging(false);
-    ignore_broken_pipes();
+    ignore_write_signals();
     auto invocation = parse_command_line(arguments);
     if (!invocation) return wrong(invocation.error());
     if (!invocation->help.empty()) {

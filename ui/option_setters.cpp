@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 #include "ui/option_setters.h"
 
+#include "cpu/cpu_model.h"
 #include "mmu/page_types.h"
 #include "ui/char_option.h"
 #include "ui/drive_option.h"
@@ -57,14 +58,17 @@ Expected<void> set_vcpus(MachineConfig& machine, const std::string& value) {
 }
 
 Expected<void> set_cpu(MachineConfig& machine, const std::string& value) {
-    if (value != "v2") return unknown("CPU model", value, "v2");
+    if (value != "v2" && value != "v3" && value != "max")
+        return unknown("CPU model", value, std::string(kCpuModelNames));
+    if (auto model = find_cpu_model(value, false); !model) return tl::unexpected(model.error());
     machine.cpu_model = value;
     return {};
 }
 
-Expected<void> set_accelerator(MachineConfig&, const std::string& value) {
-    if (value != "interp" && value != "tcg")
-        return unknown("accelerator", value, "interp (no virtualization hardware is used)");
+Expected<void> set_accelerator(MachineConfig& machine, const std::string& value) {
+    if (value != "interp" && value != "jit" && value != "tcg")
+        return unknown("accelerator", value, "interp, jit (no virtualization hardware is used)");
+    machine.jit = value != "interp";
     return {};
 }
 
@@ -152,14 +156,22 @@ Expected<void> set_triple_fault(MachineConfig& machine, const std::string& value
     return {};
 }
 
-Expected<void> set_serial(MachineConfig& machine, const std::string& value) {
-    if (machine.serials.size() == 4)
-        return make_error(ErrorCode::kInvalidArgument, "a guest has four serial lines at most");
+namespace {
+Expected<void> add_line(std::vector<CharConfig>& lines, const std::string& value, const char* what) {
+    if (lines.size() == 4) return make_error(ErrorCode::kInvalidArgument, "a guest has four {} at most", what);
     // The chardev it names may come later on the line; what is certain now is said now.
     if (!value.starts_with("chardev:"))
         if (auto parsed = parse_char_spec(value, {}); !parsed) return tl::unexpected(parsed.error());
-    machine.serials.push_back({value, ""});
+    lines.push_back({value, ""});
     return {};
+}
+}  // namespace
+
+Expected<void> set_serial(MachineConfig& machine, const std::string& value) {
+    return add_line(machine.serials, value, "serial lines");
+}
+Expected<void> set_console(MachineConfig& machine, const std::string& value) {
+    return add_line(machine.consoles, value, "virtio consoles");
 }
 
 Expected<void> set_chardev(MachineConfig& machine, const std::string& value) {
@@ -186,9 +198,16 @@ Expected<void> set_device(MachineConfig& machine, const std::string& value) {
         values.take("id");
         return values.finish("-device " + name, "id");
     }
+    if (name == "virtconsole") {
+        auto chardev = values.take("chardev");
+        if (!chardev) return make_error(ErrorCode::kInvalidArgument, "virtconsole has no chardev: write chardev=ID");
+        for (const char* key : {"id", "bus", "name"}) values.take(key);
+        if (auto ok = values.finish("-device virtconsole", "chardev, id, bus, name"); !ok) return ok;
+        return set_console(machine, "chardev:" + *chardev);
+    }
     if (name != "isa-debug-exit")
         return unknown("device", name,
-                       "isa-debug-exit, virtio-balloon-pci, virtio-rng-pci, virtio-serial-pci");
+                       "isa-debug-exit, virtconsole, virtio-balloon-pci, virtio-rng-pci, virtio-serial-pci");
     auto port = values.take_number("iobase", 0x501, 0xFFFC);
     if (!port) return tl::unexpected(port.error());
     auto size = values.take_number("iosize", 4, 4);

@@ -17,10 +17,10 @@ constexpr const char *kMachine = "Machine", *kDisks = "Disks", *kBoot = "Boot",
 constexpr OptionRow kTable[] = {
     {"m", "SIZE", "memory of each guest: 256M, 2G; a plain number is MiB (default 128M)", kMachine, nullptr, set_memory},
     {"smp", "N", "virtual CPUs of each guest, 1 to 64 (default 1)", kMachine, nullptr, set_vcpus},
-    {"cpu", "MODEL", "CPU model: v2", kMachine, nullptr, set_cpu},
+    {"cpu", "MODEL", "v2, v3 (AVX2, FMA) or max; default: max, with -icount v2", kMachine, nullptr, set_cpu},
     {"machine", "TYPE", "machine type: pc", kMachine, nullptr, set_machine_type},
     {"M", "TYPE", "the same as -machine", kMachine, nullptr, set_machine_type},
-    {"accel", "NAME", "how guest code runs: interp (tcg, QEMU's word for software, means the same)", kMachine, nullptr, set_accelerator},
+    {"accel", "NAME", "how guest code runs: jit or interp (tcg, QEMU's word for a translator, means jit)", kMachine, nullptr, set_accelerator},
     {"name", "NAME", "name of the guest in messages; several guests get NAME-1, NAME-2", kMachine, set_name, nullptr},
     {"hda", "FILE", "first IDE disk; -hdb, -hdc, -hdd likewise", kDisks, nullptr, set_hda},
     {"hdb", "FILE", nullptr, kDisks, nullptr, set_hdb},
@@ -46,9 +46,9 @@ constexpr OptionRow kTable[] = {
     {"monitor", "END", "human monitor: none, stdio, unix:PATH,server=on,wait=off or tcp:...", kLines, set_monitor, nullptr},
     {"qmp", "END", "JSON monitor (QMP): unix:PATH,server=on,wait=off or tcp:...", kLines, set_qmp, nullptr},
     {"pool-table", nullptr, "live table of the pool and the guests on stderr", kLines, set_pool_table, nullptr},
-    {"nic", "KIND,...", "none, or user[,hostfwd=tcp:[ADDR]:PORT-[ADDR]:PORT][,model=virtio][,mac=...]", kNetwork, nullptr, set_nic},
+    {"nic", "KIND,...", "none, or user[,hostfwd=tcp::2222-:22][,mac=...]: behind the host, port 2222 of the host led to 22 of the guest", kNetwork, nullptr, set_nic},
     {"net", "none", "the same as -nic none", kNetwork, nullptr, set_nic},
-    {"device", "NAME,...", "isa-debug-exit,iobase=0xf4; virtio-balloon-pci, virtio-rng-pci, virtio-serial-pci are always there", kNetwork, nullptr, set_device},
+    {"device", "NAME,...", "isa-debug-exit,iobase=0xf4; virtconsole,chardev=ID: a virtio console (hvc0), on its own virtio-serial-pci; virtio-balloon-pci and virtio-rng-pci are always there", kNetwork, nullptr, set_device},
     {"pool", "SIZE", "memory of the host that all guests share (default: what the guests have, at most 80 % of the host's)", kHost, set_pool, nullptr},
     {"icount", nullptr, "guest time counts instructions: runs repeat exactly", kHost, set_icount, nullptr},
     {"seed", "N", "randomness of an -icount run", kHost, set_seed, nullptr},
@@ -120,11 +120,12 @@ std::string help_text() {
         if (row.group != group) out += fmt::format("\n{}:\n", group = row.group);
         std::string left = "  " + spelled(row);
         out += left;
-        append_wrapped(out, row.help, 26, left.size() + 1 > 26 ? 26 : left.size(), 100);
+        append_wrapped(out, row.help, 26, left.size() + 1 > 26 ? 26 : left.size(), 79);
     }
     out +=
-        "\nExit status: 0 power-off, 2 wrong option or image, 3 triple fault under -no-reboot,\n"
-        "otherwise what the guest wrote to its debug-exit port. Several guests: the largest.\n";
+        "\nExit status: 0 power-off, 2 wrong option or image, 3 triple fault under\n"
+        "-no-reboot, else what the guest wrote to its debug-exit port. Several guests:\n"
+        "the largest.\n";
     return out;
 }
 

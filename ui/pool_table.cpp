@@ -45,7 +45,7 @@ std::string pool_table_text(Host& host) {
     return out;
 }
 
-PoolTable::PoolTable(Host& host) : host_(host), in_place_(is_terminal(2)), thread_([this] { main(); }) {}
+PoolTable::PoolTable(Host& host) : host_(host), thread_([this] { main(); }) {}
 
 PoolTable::~PoolTable() {
     {
@@ -54,22 +54,30 @@ PoolTable::~PoolTable() {
         changed_.notify_all();
     }
     thread_.join();
+    // The whole terminal scrolls again, and the shell goes on below the table.
+    if (reserved_) std::fputs("\x1b[r\x1b[999;1H\n", stderr);
+}
+
+// ECMA-48 and DEC: ESC 7 and 8 save and restore the cursor, CSI t;b r is the part that scrolls, CSI y;x H places
+// the cursor, CSI K clears to the end of the line. One write, so that no console's line falls into it.
+std::string PoolTable::at_bottom(const std::string& text, unsigned lines) {
+    unsigned height = static_cast<unsigned>(std::count(text.begin(), text.end(), '\n'));
+    std::string out;
+    if (height > reserved_) out += std::string(height - reserved_, '\n') + fmt::format("\x1b[{}A", height - reserved_);
+    reserved_ = std::max(reserved_, height);
+    out += fmt::format("\x1b" "7\x1b[1;{}r\x1b[{};1H", lines - reserved_, lines - reserved_ + 1);
+    for (char c : text.substr(0, text.size() - 1)) out += c == '\n' ? std::string("\x1b[K\r\n") : std::string(1, c);
+    return out + "\x1b[K\x1b" "8";
 }
 
 void PoolTable::draw() {
     std::string text = pool_table_text(host_);
     if (text == shown_) return;
-    // Up over the last drawing, each line cleared as it is written.
-    std::string out;
-    if (in_place_ && !shown_.empty())
-        out += fmt::format("\x1b[{}A", std::count(shown_.begin(), shown_.end(), '\n'));
-    for (char c : text) {
-        if (c == '\n' && in_place_) out += "\x1b[K\r";
-        out += c;
-    }
-    std::fwrite(out.data(), 1, out.size(), stderr);
-    std::fflush(stderr);
     shown_ = text;
+    constexpr unsigned kFewestLines = 12;  // below, the consoles would have no room
+    if (unsigned lines = terminal_lines(2); lines >= kFewestLines) text = at_bottom(text, lines);
+    std::fwrite(text.data(), 1, text.size(), stderr);
+    std::fflush(stderr);
 }
 
 void PoolTable::main() {

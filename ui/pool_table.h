@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 // --pool-table: the pool and the guests as a table on stderr, drawn again once a second when something
-// changed. On a terminal it stays in place; elsewhere each drawing follows the last.
+// changed. On a terminal it has the lowest lines for itself and the guests' consoles scroll above it; elsewhere
+// each drawing follows the last.
 #pragma once
 
 #include <condition_variable>
@@ -23,8 +24,10 @@ class PoolTable {
    private:
     void main();
     void draw();
+    /// `text` with what keeps it in the lowest lines of a terminal of `lines` lines.
+    std::string at_bottom(const std::string& text, unsigned lines);
     Host& host_;
-    bool in_place_;
+    unsigned reserved_ = 0;  // lines of the terminal that do not scroll
     std::string shown_;
     std::mutex mutex_;
     std::condition_variable changed_;

@@ -28,13 +28,26 @@ bool display_available() {
 
 namespace {
 
+constexpr int kTextWidth = 720, kTextHeight = 400;
+
+/// Side by side while there is room, so that no guest hides another; a single one goes where the desktop wants.
+SDL_Point window_place(int index, int count) {
+    constexpr int kGap = 40;  // title bar and frame
+    SDL_Rect desktop{};
+    if (count == 1 || SDL_GetDisplayUsableBounds(0, &desktop) != 0)
+        return {static_cast<int>(SDL_WINDOWPOS_UNDEFINED), static_cast<int>(SDL_WINDOWPOS_UNDEFINED)};
+    int columns = std::max(1, desktop.w / (kTextWidth + kGap)), rows = std::max(1, desktop.h / (kTextHeight + kGap));
+    int cell = index % (columns * rows), layer = index / (columns * rows);
+    return {desktop.x + cell % columns * (kTextWidth + kGap) + layer * kGap,
+            desktop.y + cell / columns * (kTextHeight + kGap) + (layer + 1) * kGap};
+}
+
 /// SDL draws into a texture of the guest's size, and scales it with bars at the sides.
 class GuestWindow {
    public:
-    GuestWindow(VirtualMachine& vm, GuestInput& input, ScreenSource* screen)
+    GuestWindow(VirtualMachine& vm, GuestInput& input, ScreenSource* screen, SDL_Point at)
         : vm_(vm), input_(input), screen_(screen) {
-        window_ = SDL_CreateWindow(title().c_str(), SDL_WINDOWPOS_UNDEFINED, SDL_WINDOWPOS_UNDEFINED, 720,
-                                   400, SDL_WINDOW_RESIZABLE);
+        window_ = SDL_CreateWindow(title().c_str(), at.x, at.y, kTextWidth, kTextHeight, SDL_WINDOW_RESIZABLE);
         if (window_) renderer_ = SDL_CreateRenderer(window_, -1, 0);
     }
     ~GuestWindow() {
@@ -197,7 +210,8 @@ Expected<std::unique_ptr<SdlDisplay>> SdlDisplay::create(ProcessControl& control
     std::unique_ptr<SdlDisplay> display(new SdlDisplay);
     auto& vms = control.host().vms();
     for (unsigned i = 0; i < vms.size(); ++i) {
-        auto window = std::make_unique<GuestWindow>(*vms[i], control.input(i), control.screen(i));
+        SDL_Point place = window_place(static_cast<int>(i), static_cast<int>(vms.size()));
+        auto window = std::make_unique<GuestWindow>(*vms[i], control.input(i), control.screen(i), place);
         if (!window->made())
             return make_error(ErrorCode::kNotFound,
                               "cannot open a window: {}: use -nographic or -display none", SDL_GetError());

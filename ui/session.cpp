@@ -56,24 +56,37 @@ Expected<void> Session::build() {
     return {};
 }
 
+/// Opens the outside ends of some lines of a machine; they are added to ports_.
+Expected<std::vector<CharBackend*>> Session::open_lines(const MachineConfig& machine, const std::vector<CharConfig>& lines) {
+    std::vector<CharBackend*> backends;
+    for (const CharConfig& line : lines) {
+        auto config = parse_char_spec(line.spec, machine.chardevs);
+        if (!config) return tl::unexpected(config.error());
+        auto opened = open_char(*config, loop_, console_, machine.name);
+        if (!opened) return tl::unexpected(opened.error());
+        ports_.push_back(std::make_unique<CharPort>(std::move(opened->line), std::move(opened->log)));
+        backends.push_back(ports_.back().get());
+    }
+    return backends;
+}
+
 Expected<void> Session::build_guests() {
     for (unsigned guest = 0; guest < invocation_.machines.size(); ++guest) {
         const MachineConfig& machine = invocation_.machines[guest];
-        std::vector<CharBackend*> backends;
         std::size_t first_port = ports_.size();
-        for (const CharConfig& serial : machine.serials) {
-            auto config = parse_char_spec(serial.spec, machine.chardevs);
-            if (!config) return tl::unexpected(config.error());
-            auto opened = open_char(*config, loop_, console_, machine.name);
-            if (!opened) return wrap_error(opened.error(), "serial line of '{}'", machine.name);
-            ports_.push_back(std::make_unique<CharPort>(std::move(opened->line), std::move(opened->log)));
-            backends.push_back(ports_.back().get());
-        }
-        auto vm = host_->add(machine, backends);
+        auto serials = open_lines(machine, machine.serials);
+        if (!serials) return wrap_error(serials.error(), "serial line of '{}'", machine.name);
+        auto consoles = open_lines(machine, machine.consoles);
+        if (!consoles) return wrap_error(consoles.error(), "virtio console of '{}'", machine.name);
+        std::size_t serial_count = serials->size();
+        auto vm = host_->add(machine, {std::move(*serials), std::move(*consoles)});
         if (!vm) return tl::unexpected(vm.error());
         inputs_.push_back(std::make_unique<GuestInput>(**vm));
-        for (std::size_t i = first_port; i < ports_.size(); ++i)
-            ports_[i]->connect((*vm)->journal(), fmt::format("serial{}", i - first_port));
+        for (std::size_t i = first_port; i < ports_.size(); ++i) {
+            std::size_t number = i - first_port;
+            bool serial = number < serial_count;
+            ports_[i]->connect((*vm)->journal(), fmt::format("{}{}", serial ? "serial" : "console", serial ? number : number - serial_count));
+        }
         (*vm)->set_observer([this, guest](VmEvent event) { vm_event(guest, event); });
     }
     return {};
@@ -154,6 +167,7 @@ int Session::run() {
         wanted = stop_requests_ == 0 && !quit_;
     }
     if (wanted) {
+        if (!invocation_.note.empty()) spdlog::info("{}", invocation_.note);
         host_->start_all();
         wait_until_ended();
     }
@@ -171,7 +185,7 @@ void Session::press_power_buttons() {
         else
             vm.stop();  // it stands still and cannot answer
     }
-    if (running) spdlog::info("power button pressed; forced stop in 10 seconds, or now with another signal");
+    if (running) spdlog::info("power button pressed; forced stop in 10 s or by another signal");
 }
 
 void Session::wait_until_ended() {

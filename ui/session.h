@@ -43,6 +43,7 @@ class Session final : public ProcessControl {
 
    private:
     Expected<void> build_guests();
+    Expected<std::vector<CharBackend*>> open_lines(const MachineConfig& machine, const std::vector<CharConfig>& lines);
     Expected<void> build_monitors();
     Expected<std::unique_ptr<CharLine>> monitor_line(const ChardevConfig& config);
     void wait_for_callers();

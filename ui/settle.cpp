@@ -41,11 +41,16 @@ Expected<void> check_files(const Invocation& invocation) {
     return check_drives_together(invocation.machines);
 }
 
-/// Resolves the serial lines, and tells whether anyone is on stdio.
+/// Resolves the serial lines and virtio consoles, and tells whether anyone is on stdio.
 Expected<bool> settle_serials(Invocation& invocation, bool stdio_by_default) {
     bool any_stdio = false;
     for (MachineConfig& machine : invocation.machines) {
         if (machine.serials.empty()) machine.serials.push_back({stdio_by_default ? "stdio" : "null", ""});
+        for (const CharConfig& console : machine.consoles) {
+            auto parsed = parse_char_spec(console.spec, machine.chardevs);
+            if (!parsed) return wrap_error(parsed.error(), "-device virtconsole");
+            any_stdio |= parsed->kind == "stdio";
+        }
         for (CharConfig& serial : machine.serials) {
             auto parsed = parse_char_spec(serial.spec, machine.chardevs);
             if (!parsed) return wrap_error(parsed.error(), "-serial");
@@ -73,7 +78,7 @@ void settle_display(Invocation& invocation, bool has_display) {
         invocation.display = DisplayKind::kSdl;
     } else {
         invocation.display = DisplayKind::kNone;
-        spdlog::info("no display: running without a window, serial line on this terminal (Ctrl-A h helps)");
+        invocation.note = "no display: running without a window, serial line on this terminal (Ctrl-A h helps)";
     }
 }
 

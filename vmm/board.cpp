@@ -6,6 +6,7 @@
 #include "devices/ide_disk.h"
 #include "devices/layout.h"
 #include "devices/pci_setup.h"
+#include "vmm/text_mode.h"
 
 namespace shadowbox {
 
@@ -45,6 +46,7 @@ Board::Board(const MachineConfig& config, GuestMemory& memory, TimerQueue& timer
     }
     all_ = {&pic, &ioapic, &irqs, &pit, &rtc, &hpet, &acpi, &system_control, &keyboard, &debug, &fw_cfg, &dma, &floppy};
     for (auto& serial : serials) all_.push_back(serial.get());
+    font_ = vga_font(plugs.vga_bios);
     wire(config, plugs, memory, apics);
 }
 
@@ -103,6 +105,10 @@ void Board::wire(const MachineConfig& config, const BoardPlugs& plugs, GuestMemo
     function(4, 0, balloon);
     function(5, 0, rng);
     if (plugs.drives) plug_drives(*plugs.drives, memory, apics);
+    for (CharBackend* line : plugs.consoles) {
+        consoles.push_back(std::make_unique<VirtioConsole>(fmt::format("virtio-console{}", consoles.size()), line, memory, apics));
+        function(pci.free_slot(6), 0, *consoles.back());
+    }
 }
 
 void Board::plug_drives(std::vector<Drive>& drives, GuestMemory& memory, ApicMessageSink& apics) {
@@ -128,6 +134,7 @@ Expected<void> Board::set_bios_image(const std::vector<u8>& bytes) { return shad
 
 void Board::set_up_without_firmware() {
     set_up_pci(pci);
+    if (has_text_font()) set_text_mode(ports, mmio, font_);
     pic.elcr_ports().port_write(1, 1, kPirqElcr);
 }
 

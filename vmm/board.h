@@ -50,7 +50,7 @@ struct BoardHooks {
 
 /// What is plugged into the board from outside; all outlive it.
 struct BoardPlugs {
-    std::vector<CharBackend*> serials;
+    std::vector<CharBackend*> serials, consoles;
     NetBackend* network = nullptr;
     VirtioNet::Mac mac{};
     std::vector<Drive>* drives = nullptr;
@@ -67,8 +67,10 @@ class Board {
     void inspect(Inspector& inspector) const;
     /// The firmware, for the BIOS segment below 1 MiB.
     Expected<void> set_bios_image(const std::vector<u8>& bytes);
-    /// What firmware does to PCI, for a kernel that boots without it.
+    /// What firmware does to PCI and the display adapter, for a kernel that boots without it.
     void set_up_without_firmware();
+    /// Whether that gives a text screen.
+    bool has_text_font() const { return !font_.empty(); }
 
     PortBus ports;
     MmioBus mmio;
@@ -97,6 +99,7 @@ class Board {
     VirtioBalloon balloon;
     VirtioRng rng;
     std::unique_ptr<VirtioNet> net;
+    std::vector<std::unique_ptr<VirtioConsole>> consoles;
     std::vector<std::unique_ptr<VirtioBlk>> disks;
 
     const std::vector<Device*>& devices() const { return all_; }
@@ -105,6 +108,7 @@ class Board {
     void wire(const MachineConfig& config, const BoardPlugs& plugs, GuestMemory& memory, ApicMessageSink& apics);
     void claim(layout::PortRange range, PortHandler& handler, const char* name);
     void plug_drives(std::vector<Drive>& drives, GuestMemory& memory, ApicMessageSink& apics);
+    std::vector<u8> font_;  ///< of the VGA BIOS
     std::vector<Device*> all_;
 };
 

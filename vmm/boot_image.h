@@ -17,7 +17,7 @@ struct BootImage {
     // A boot without firmware: tables put into memory at each reset.
     AcpiBlob acpi;
     SmbiosTables smbios;
-    static constexpr u32 kRsdpAddress = 0xF0000, kSmbiosAddress = 0xF0020, kAcpiAddress = 0xF1000;
+    static constexpr u32 kRsdpAddress = 0xF0000, kSmbiosAddress = 0xF0020, kAcpiAddress = 0xF2000;  // 64 CPUs need 4 KiB of SMBIOS
     bool direct() const { return linux_image || elf_kernel; }
 };
 

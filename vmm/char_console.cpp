@@ -82,14 +82,15 @@ void CharConsole::start() {
     if (lines_.empty() || started_) return;
     started_ = true;
     escape_active_ = options_.escape_key || lines_.size() > 1 || is_terminal(options_.input);
-    if (options_.input == 0) terminal_ = std::make_unique<RawTerminal>();
+    // Without the escape key Ctrl-C is how this process is ended; with it, it is the guest's, as in QEMU.
+    if (options_.input == 0) terminal_ = std::make_unique<RawTerminal>(!options_.escape_key);
     selected_ = 0;
     if (lines_.size() == 1 && lines_[0] && lines_[0]->monitor) lines_[0]->selected();
     input_watch_ = loop_.watch(stdin_.descriptor(), true, false, [this](bool, bool) { input_ready(); });
 }
 
 void CharConsole::finish() {
-    if (input_watch_) loop_.unwatch(std::exchange(input_watch_, 0));
+    if (unsigned watch = input_watch_.exchange(0)) loop_.unwatch(watch);
     {
         std::lock_guard lock(mutex_);
         finishing_ = true;
@@ -111,7 +112,7 @@ void CharConsole::input_ready() {
     std::array<u8, 4096> bytes;
     StreamResult result = stdin_.read(bytes);
     // The end of standard input is no order to stop (design section 8).
-    if (result.ended) return loop_.unwatch(std::exchange(input_watch_, 0));
+    if (result.ended) return loop_.unwatch(input_watch_.exchange(0));
     input(std::span(bytes).first(result.bytes));
 }
 
@@ -152,10 +153,12 @@ void CharConsole::act(EscapeKey::Action action) {
             break;
         case EscapeKey::Action::kNextGuest: {
             unsigned next = selected_;
+            std::unique_lock lock(lines_mutex_);
             for (std::size_t i = 0; i < lines_.size(); ++i) {
                 next = (next + 1) % static_cast<unsigned>(lines_.size());
                 if (lines_[next] && !lines_[next]->monitor) break;
             }
+            lock.unlock();
             select(next);
             break;
         }
@@ -165,18 +168,20 @@ void CharConsole::act(EscapeKey::Action action) {
 }
 
 void CharConsole::select(unsigned line) {
+    std::string name;
     {
         std::lock_guard lock(lines_mutex_);
         if (line >= lines_.size() || !lines_[line]) return;
         bool tell = selected_ != line;
         selected_ = line;
+        name = lines_[line]->name;
         if (lines_[line]->monitor) {
             lines_[line]->selected();
             tell = false;
         }
         if (!tell || lines_.size() < 2) return;
     }
-    if (is_terminal(options_.output)) note("input: " + lines_[line]->name + "\n");
+    if (is_terminal(options_.output)) note("input: " + name + "\n");
     update_input_watch();
 }
 
@@ -185,7 +190,7 @@ void CharConsole::update_input_watch() {
     // A person's escape key must always work; a file or pipe can wait.
     bool hold = !is_terminal(options_.input) && selected_ < lines_.size() && lines_[selected_] &&
                 lines_[selected_]->held;
-    if (input_watch_) loop_.change(input_watch_, !hold, false);
+    if (unsigned watch = input_watch_) loop_.change(watch, !hold, false);
 }
 
 std::string CharConsole::help() const {

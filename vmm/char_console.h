@@ -5,6 +5,7 @@
 // switches.
 #pragma once
 
+#include <atomic>
 #include <condition_variable>
 #include <functional>
 #include <memory>
@@ -63,7 +64,7 @@ class CharConsole {
     std::unique_ptr<RawTerminal> terminal_;
     EscapeKey escape_;
     bool escape_active_ = false, started_ = false;
-    unsigned input_watch_ = 0;
+    std::atomic<unsigned> input_watch_{0};  // taken back by the poll thread at end of file, else by finish()
 
     std::mutex lines_mutex_;
     std::vector<Line*> lines_;  // in the order added; guarded by lines_mutex_

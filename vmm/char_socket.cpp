@@ -26,6 +26,7 @@ void SocketLine::open() {
         open_ = true;
     }
     if (listener_) {
+        std::lock_guard lock(mutex_);  // a caller may come before watch() returns
         listener_watch_ =
             loop_.watch(listener_.descriptor(), true, false, [this](bool, bool) { caller_waits(); });
     } else {
@@ -34,13 +35,14 @@ void SocketLine::open() {
 }
 
 void SocketLine::close() {
-    unsigned watch;
+    unsigned watch, listener_watch;
     {
         std::lock_guard lock(mutex_);
         open_ = false;
         watch = std::exchange(peer_watch_, 0);
+        listener_watch = std::exchange(listener_watch_, 0);
     }
-    if (listener_watch_) loop_.unwatch(std::exchange(listener_watch_, 0));
+    if (listener_watch) loop_.unwatch(listener_watch);
     if (watch) loop_.unwatch(watch);
     listener_.close();
     std::lock_guard lock(mutex_);
@@ -52,7 +54,10 @@ void SocketLine::caller_waits() {
     std::optional<Stream> caller = listener_.accept();
     if (!caller) return;
     // One at a time: the next caller waits until this one has left.
-    loop_.change(listener_watch_, false, false);
+    {
+        std::lock_guard lock(mutex_);
+        loop_.change(listener_watch_, false, false);
+    }
     attach(std::move(*caller));
 }
 

@@ -39,10 +39,10 @@ class SocketLine final : public CharLine {
     PollLoop& loop_;
     const bool wait_;
     Stream listener_;
-    unsigned listener_watch_ = 0;
     std::mutex mutex_;
     std::condition_variable connected_;
-    Stream peer_;  // guarded by mutex_, as all below
+    unsigned listener_watch_ = 0;  // guarded by mutex_, as all below
+    Stream peer_;
     unsigned peer_watch_ = 0;
     std::deque<u8> queue_;
     bool held_ = false, dropped_ = false, open_ = false, hang_up_ = false;

@@ -10,6 +10,7 @@
 #include "vmm/bios_image.h"
 #include "vmm/boot_image.h"
 #include "vmm/host.h"
+#include "vmm/text_mode.h"
 #include "vmm/virtual_machine.h"
 
 namespace shadowbox {
@@ -108,6 +109,8 @@ void start_firmware(VirtualMachine& vm) {
         spdlog::error("[{}] {}", vm.name(), state ? "no machine pages left for the ACPI tables: raise --pool" : state.error().text());
         return;
     }
+    // RSI is the address of Linux's boot parameters (Documentation/x86/boot.rst, 64-bit boot protocol).
+    if (boot.linux_image && vm.board().has_text_font()) (void)vm.memory().write(Gpa(state->rsi), text_screen_info());
     set_boot_state(vm.vcpu(0), *state);
 }
 

@@ -32,13 +32,13 @@ Host::~Host() {
     vms_.clear();
 }
 
-Expected<VirtualMachine*> Host::add(MachineConfig config, std::vector<CharBackend*> serials) {
+Expected<VirtualMachine*> Host::add(MachineConfig config, CharBackends lines) {
     u64 limit = pool_->capacity() * kPageSize;
     if (config.memory_bytes > limit) {
         return make_error(ErrorCode::kInvalidArgument, "guest '{}' has {} MiB of memory, more than the pool's {} MiB: raise --pool or lower -m",
                           config.name, config.memory_bytes >> 20, limit >> 20);
     }
-    auto vm = VirtualMachine::create(*this, VmId(vms_.size() + 1), std::move(config), std::move(serials));
+    auto vm = VirtualMachine::create(*this, VmId(vms_.size() + 1), std::move(config), std::move(lines));
     if (!vm) return tl::unexpected(vm.error());
     vms_.push_back(std::move(*vm));
     return vms_.back().get();

@@ -16,7 +16,6 @@
 
 namespace shadowbox {
 
-class CharBackend;
 class VirtualMachine;
 
 class Host {
@@ -26,7 +25,7 @@ class Host {
     ~Host();
 
     /// Builds a VM; it starts with start_all().
-    Expected<VirtualMachine*> add(MachineConfig config, std::vector<CharBackend*> serials);
+    Expected<VirtualMachine*> add(MachineConfig config, CharBackends lines);
     void start_all();
     /// Waits until every VM has ended.
     void wait_all();

@@ -17,6 +17,7 @@ constexpr GuestNs kQuantumSmp = 10'000;      ///< several: the latency of an int
 }  // namespace
 
 GuestNs VirtualMachine::idle_until() {
+    std::lock_guard lock(device_lock_);
     GuestNs next = timers_->next_deadline();
     for (auto& vcpu : vcpus_) {
         if (vcpu->wakeup_pending() || !vcpu->halted) return icount_time_;
@@ -32,9 +33,11 @@ void VirtualMachine::run_vcpu_quantum(Vcpu& vcpu, GuestNs start, GuestNs length)
     while (!ending_ && !reset_pending_) {
         u64 used = vcpu.retired_now() - first;
         if (used >= length) break;
-        if (vcpu.halted && !vcpu.wakeup_pending()) break;
-        vcpu.halted = false;
         if (!gate_.enter(vcpu)) break;
+        if (vcpu.halted && !vcpu.wakeup_pending()) {
+            gate_.leave();
+            break;
+        }
         vcpu.safepoint.enter();
         if (clock.now() >= vcpu.apic->next_deadline()) vcpu.apic->run_timer(clock.now());
         i64 budget = static_cast<i64>(length - used);
@@ -42,9 +45,9 @@ void VirtualMachine::run_vcpu_quantum(Vcpu& vcpu, GuestNs start, GuestNs length)
         if (deadline != kNever) budget = std::min<i64>(budget, std::max<i64>(1, static_cast<i64>(deadline - clock.now())));
         ExitReason reason = vcpu.run(budget);
         vcpu.safepoint.leave();
+        vcpu.halted = reason == ExitReason::kHalt;
         gate_.leave();
-        if (reason == ExitReason::kHalt) vcpu.halted = true;
-        else if (reason != ExitReason::kBudget) after_exit(vcpu, static_cast<int>(reason));
+        if (reason != ExitReason::kHalt && reason != ExitReason::kBudget) after_exit(vcpu, static_cast<int>(reason));
         if (exclusive_pending_) drain_exclusive();
         // A device armed a timer inside this quantum: it ends there for this vCPU.
         GuestNs next = timers_->next_deadline();
@@ -59,11 +62,10 @@ bool VirtualMachine::run_quantum() {
     if (reset_pending_) do_reset();
     auto& clock = static_cast<IcountVmClock&>(*clock_);
     clock.begin(icount_time_, nullptr);
-    {
-        std::lock_guard lock(device_lock_);
-        journal_.apply_all(icount_time_);
-        timers_->run_due(icount_time_);
-    }
+    // Between quanta vCPUs are looked at under the device lock, which while_stopped() holds as well.
+    std::unique_lock lock(device_lock_);
+    journal_.apply_all(icount_time_);
+    timers_->run_due(icount_time_);
     GuestNs next = timers_->next_deadline();
     bool all_halted = true;
     for (auto& vcpu : vcpus_) all_halted &= vcpu->halted && !vcpu->wakeup_pending();
@@ -79,6 +81,7 @@ bool VirtualMachine::run_quantum() {
         clock.end(icount_time_);
         return true;
     }
+    lock.unlock();
     GuestNs length = vcpus_.size() == 1 ? kQuantum : kQuantumSmp;
     if (next != kNever) length = std::min(length, std::max<GuestNs>(1, next - icount_time_));
     GuestNs furthest = icount_time_;

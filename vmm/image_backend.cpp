@@ -79,9 +79,13 @@ void DeterministicIoExecutor::expire() {
 }
 
 namespace {
-IoStatus report(const Expected<void>& result) {
+/// A full disk fails every request of a busy guest: the first is told, then their number each time it grew tenfold.
+IoStatus report(ImageFile& image, const Expected<void>& result) {
     if (result) return IoStatus::kOk;
-    spdlog::error("disk I/O failed, the guest gets an error: {}", result.error().text());
+    u64 count = image.count_failure(), round = 10;
+    while (round < count) round *= 10;
+    if (count == 1) spdlog::error("disk I/O failed, the guest gets an error: {}", result.error().text());
+    else if (count == round) spdlog::error("disk I/O failed {} times on '{}', last: {}", count, image.path(), result.error().text());
     return IoStatus::kError;
 }
 }  // namespace
@@ -90,7 +94,7 @@ void ImageBackend::read(u64 offset, Pieces to, Completion done) {
     executor_.submit([image = image_, offset, to = std::move(to)] {
         u64 at = offset;
         for (std::span<u8> piece : to) {
-            if (auto result = image->read(at, piece); !result) return report(result);
+            if (auto result = image->read(at, piece); !result) return report(*image, result);
             at += piece.size();
         }
         return IoStatus::kOk;
@@ -102,7 +106,7 @@ void ImageBackend::write(u64 offset, Pieces from, Completion done) {
     executor_.submit([image = image_, offset, from = std::move(from)] {
         u64 at = offset;
         for (std::span<u8> piece : from) {
-            if (auto result = image->write(at, piece); !result) return report(result);
+            if (auto result = image->write(at, piece); !result) return report(*image, result);
             at += piece.size();
         }
         return IoStatus::kOk;
@@ -110,7 +114,7 @@ void ImageBackend::write(u64 offset, Pieces from, Completion done) {
 }
 
 void ImageBackend::flush(Completion done) {
-    executor_.submit([image = image_] { return report(image->flush()); }, std::move(done));
+    executor_.submit([image = image_] { return report(*image, image->flush()); }, std::move(done));
 }
 
 }  // namespace shadowbox

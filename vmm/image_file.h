@@ -3,6 +3,7 @@
 // the asynchronous side that devices see is ImageBackend.
 #pragma once
 
+#include <atomic>
 #include <memory>
 #include <mutex>
 #include <string>
@@ -28,6 +29,8 @@ class ImageFile {
     Expected<void> read(u64 offset, std::span<u8> to);
     Expected<void> write(u64 offset, std::span<const u8> from);
     Expected<void> flush();
+    /// One more request failed; how many by now.
+    u64 count_failure() { return ++failures_; }
 
  private:
     ImageFile() = default;
@@ -40,6 +43,7 @@ class ImageFile {
     u64 file_size_ = 0, size_ = 0;
     bool read_only_ = false;
     std::mutex mutex_;
+    std::atomic<u64> failures_{0};
     // Snapshot: blocks that were written live in a nameless file at their own offsets.
     File overlay_;
     std::vector<bool> overlaid_;

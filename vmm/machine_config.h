@@ -10,6 +10,13 @@
 
 namespace shadowbox {
 
+class CharBackend;
+
+/// The outside ends of one machine's lines, in the order of its configuration; they outlive it.
+struct CharBackends {
+    std::vector<CharBackend*> serials, consoles;
+};
+
 enum class DriveInterface : u8 { kIde, kVirtio, kFloppy };
 
 struct DriveConfig {
@@ -52,12 +59,14 @@ struct MachineConfig {
     std::string bios;                  ///< empty: SeaBIOS as Debian installs it
     std::string boot_order = "";       ///< letters a c d n, as -boot
     std::vector<CharConfig> serials;   ///< up to four
+    std::vector<CharConfig> consoles;  ///< -device virtconsole: hvc0 and on in Linux, up to four
     std::vector<ChardevConfig> chardevs;
     NicConfig nic;
     std::optional<u16> debug_exit_port; ///< -device isa-debug-exit,iobase=
     bool no_reboot = false;
     bool start_paused = false;         ///< -S
-    std::string cpu_model = "v2";
+    std::string cpu_model;             ///< v2, v3, max; empty: max, and v2 under -icount, so that a run repeats on any host
+    bool jit = false;                  ///< -accel jit: translate hot code
     TripleFaultAction triple_fault = TripleFaultAction::kDefault;
 };
 

@@ -17,12 +17,6 @@ class VcpuGate {
     /// Waits while the gate is held; false once the VM ends.
     bool enter(Vcpu& vcpu);
     void leave();
-    /// Waits until the gate is open without going in (a halted vCPU that was called out).
-    bool pass(Vcpu& vcpu) {
-        if (!enter(vcpu)) return false;
-        leave();
-        return true;
-    }
     /// Closes the gate and waits until no vCPU is inside. Nests; the caller is not inside.
     void hold();
     void release();

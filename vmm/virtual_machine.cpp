@@ -41,13 +41,13 @@ struct VirtualMachine::CodeRelay final : CodeWriteListener {
 
 VirtualMachine::VirtualMachine(Host& host, VmId id, MachineConfig config) : host_(host), id_(id), config_(std::move(config)) {}
 
-Expected<std::unique_ptr<VirtualMachine>> VirtualMachine::create(Host& host, VmId id, MachineConfig config, std::vector<CharBackend*> serials) {
+Expected<std::unique_ptr<VirtualMachine>> VirtualMachine::create(Host& host, VmId id, MachineConfig config, CharBackends lines) {
     std::unique_ptr<VirtualMachine> vm(new VirtualMachine(host, id, std::move(config)));
-    if (auto built = vm->build(std::move(serials)); !built) return tl::unexpected(built.error());
+    if (auto built = vm->build(std::move(lines)); !built) return tl::unexpected(built.error());
     return vm;
 }
 
-Expected<void> VirtualMachine::build(std::vector<CharBackend*> serials) {
+Expected<void> VirtualMachine::build(CharBackends lines) {
     if (host_.config().icount) clock_ = std::make_unique<IcountVmClock>(host_.config().seed);
     else clock_ = std::make_unique<HostVmClock>();
     timers_ = std::make_unique<TimerQueue>(*clock_);
@@ -78,7 +78,7 @@ Expected<void> VirtualMachine::build(std::vector<CharBackend*> serials) {
     auto drives = open_drives(config_, *io_);
     if (!drives) return tl::unexpected(drives.error());
     drives_ = std::move(*drives);
-    BoardPlugs plugs{serials};
+    BoardPlugs plugs{lines.serials, lines.consoles};
     plugs.drives = &drives_;
     plugs.mac = {0x52, 0x54, 0x00, 0x12, 0x34, static_cast<u8>(0x55 + id_.value)};
     if (config_.nic.present) {
@@ -87,18 +87,23 @@ Expected<void> VirtualMachine::build(std::vector<CharBackend*> serials) {
         network_ = std::move(*network);
         plugs.network = network_.get();
     }
-    if (auto vga_bios = File::read_all(kVgaBios, 1u << 20)) plugs.vga_bios = std::move(*vga_bios);
-    else if (config_.kernel.empty()) spdlog::warn("[{}] no picture from firmware: {} (Debian's package seabios has it)", config_.name, vga_bios.error().text());
+    auto vga_bios = File::read_all(kVgaBios, 1u << 20);
+    if (vga_bios) plugs.vga_bios = std::move(*vga_bios);
     board_ = std::make_unique<Board>(config_, *memory_, *timers_, apics_, std::move(hooks), plugs);
     vga_screen_ = std::make_unique<VgaScreen>(board_->vga, device_lock_);
     set_screen(vga_screen_.get());
 
+    auto model = find_cpu_model(config_.cpu_model, host_.config().icount);
+    if (!model) return tl::unexpected(model.error());
     for (unsigned i = 0; i < config_.vcpus; ++i) {
-        vcpus_.push_back(std::make_unique<Vcpu>(i, *memory_, *this, apics_, board_->ioapic, cpu_model_v2()));
+        vcpus_.push_back(std::make_unique<Vcpu>(i, *memory_, *this, apics_, board_->ioapic, **model));
         Vcpu& vcpu = *vcpus_.back();
         vcpu.vcpu_count = config_.vcpus;
         vcpu.alone = config_.vcpus == 1;
         vcpu.exact_time = host_.config().icount;
+        if (config_.jit) {
+            if (auto ok = vcpu.enable_jit(); !ok) return ok;
+        }
         vcpu.random = SeededRandom(host_.entropy() + id_.value * 64 + i);
         apics_.add(vcpu);
         gate_.add(vcpu);
@@ -115,7 +120,9 @@ Expected<void> VirtualMachine::build(std::vector<CharBackend*> serials) {
         for (auto& vcpu : vcpus_) vcpu->shrink_budget(static_cast<i64>(deadline > now ? deadline - now : 0));
     });
     journal_.on_post([this] { host_.config().icount ? host_.wake_runner() : device_wake_.signal(); });
-    return load_firmware();
+    if (auto loaded = load_firmware(); !loaded) return loaded;
+    if (!vga_bios && config_.kernel.empty()) spdlog::warn("[{}] no picture from firmware: {} (Debian's package seabios has it)", config_.name, vga_bios.error().text());
+    return {};
 }
 
 Expected<void> VirtualMachine::load_firmware() { return prepare_firmware(*this); }
@@ -213,6 +220,7 @@ void VirtualMachine::stop() {
 }
 
 void VirtualMachine::do_reset() {
+    std::lock_guard exclusive(exclusive_mutex_);
     gate_.hold();
     {
         std::lock_guard lock(device_lock_);
@@ -258,6 +266,15 @@ void VirtualMachine::port_write(u16 port, unsigned size, u32 value) {
     std::lock_guard lock(device_lock_);
     board_->ports.write(port, size, value);
 }
+/// Nothing is waited for, so the caller's host pointer stays good; a busy lock means: one by one, as above.
+u32 VirtualMachine::port_read_run(u16 port, unsigned size, std::span<u8> to) {
+    std::unique_lock lock(device_lock_, std::try_to_lock);
+    return lock ? board_->ports.read_run(port, size, to) : 0;
+}
+u32 VirtualMachine::port_write_run(u16 port, unsigned size, std::span<const u8> from) {
+    std::unique_lock lock(device_lock_, std::try_to_lock);
+    return lock ? board_->ports.write_run(port, size, from) : 0;
+}
 u64 VirtualMachine::mmio_read(Gpa where, unsigned size) {
     OutsideScope outside(SafepointDomain::current());
     std::lock_guard lock(device_lock_);
@@ -302,7 +319,8 @@ void VirtualMachine::run_exclusive_work() {
 }
 
 void VirtualMachine::triple_fault(Vcpu& vcpu) {
-    std::string story = shutdown_story(vcpu);
+    std::string story;
+    while_stopped([&] { story = shutdown_story(vcpu); });  // a reset may already be under way
     spdlog::warn("[{}] vCPU {}: {}", config_.name, vcpu.index, story);
     TripleFaultAction action = config_.triple_fault;
     if (action == TripleFaultAction::kDefault) action = config_.no_reboot ? TripleFaultAction::kExit : TripleFaultAction::kReset;

@@ -27,6 +27,7 @@ namespace shadowbox {
 class Host;
 class ScreenSource;
 class Vcpu;
+enum class ExitReason : u8;
 
 enum class VmState : u8 { kPaused, kRunning, kPoweredOff, kCrashed };
 const char* vm_state_name(VmState state);
@@ -34,7 +35,7 @@ enum class VmEvent : u8 { kPaused, kResumed, kReset, kEnded };
 
 class VirtualMachine final : public MachineBus {
  public:
-    static Expected<std::unique_ptr<VirtualMachine>> create(Host& host, VmId id, MachineConfig config, std::vector<CharBackend*> serials);
+    static Expected<std::unique_ptr<VirtualMachine>> create(Host& host, VmId id, MachineConfig config, CharBackends lines);
     ~VirtualMachine() override;
 
     // --- life; any thread but a vCPU's ---
@@ -74,6 +75,8 @@ class VirtualMachine final : public MachineBus {
 
     // --- MachineBus, for vCPUs ---
     u32 port_read(u16 port, unsigned size) override;
+    u32 port_read_run(u16 port, unsigned size, std::span<u8> to) override;
+    u32 port_write_run(u16 port, unsigned size, std::span<const u8> from) override;
     void port_write(u16 port, unsigned size, u32 value) override;
     u64 mmio_read(Gpa where, unsigned size) override;
     void mmio_write(Gpa where, unsigned size, u64 value) override;
@@ -90,15 +93,18 @@ class VirtualMachine final : public MachineBus {
  private:
     friend class Host;
     VirtualMachine(Host& host, VmId id, MachineConfig config);
-    Expected<void> build(std::vector<CharBackend*> serials);
+    Expected<void> build(CharBackends lines);
     Expected<void> load_firmware();
     void power_on();
     void vcpu_main(Vcpu& vcpu);
     void device_main();
+    bool halt_ends(Vcpu& vcpu);
     void sleep_in_halt(Vcpu& vcpu);
+    ExitReason step_exclusive(Vcpu& vcpu);
     void after_exit(Vcpu& vcpu, int reason);
     void drain_exclusive();
     void run_exclusive_work();
+    bool outside_work_waits() const;
     void do_outside_work();  ///< exclusive work and resets that wait for a vCPU thread
     void do_reset();
     void triple_fault(Vcpu& vcpu);

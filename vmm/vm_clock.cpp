@@ -11,20 +11,17 @@ namespace {
 thread_local const IcountVmClock* running_here = nullptr;
 }  // namespace
 
-HostVmClock::HostVmClock() : offset_(host_monotonic_ns()), paused_at_(host_monotonic_ns()), wall_base_(host_wall_seconds()) {}
+HostVmClock::HostVmClock() : word_(kPaused), wall_base_(host_wall_seconds()) {}
 
 GuestNs HostVmClock::now() const {
-    u64 paused = paused_at_.load(std::memory_order_acquire);
-    return (paused ? paused : host_monotonic_ns()) - offset_.load(std::memory_order_acquire);
+    u64 word = word_.load(std::memory_order_acquire);
+    return word & kPaused ? word & ~kPaused : host_monotonic_ns() - word;
 }
 void HostVmClock::pause() {
-    if (!paused_at_.load()) paused_at_ = host_monotonic_ns();
+    if (!(word_.load() & kPaused)) word_ = kPaused | now();
 }
 void HostVmClock::resume() {
-    u64 paused = paused_at_.load();
-    if (!paused) return;
-    offset_ += host_monotonic_ns() - paused;
-    paused_at_ = 0;
+    if (word_.load() & kPaused) word_ = host_monotonic_ns() - now();
 }
 
 GuestNs IcountVmClock::now() const {

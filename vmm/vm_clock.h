@@ -28,8 +28,9 @@ class HostVmClock final : public VmClock {
     void resume() override;
 
  private:
-    std::atomic<u64> offset_;      ///< host ns at guest time 0, moved by pauses
-    std::atomic<u64> paused_at_;   ///< host ns when paused, 0 while running
+    static constexpr u64 kPaused = u64{1} << 63;
+    /// One word, so that now() never mixes two states: host ns at guest time 0 while running, kPaused | guest time while paused.
+    std::atomic<u64> word_;
     u64 wall_base_;
 };
 

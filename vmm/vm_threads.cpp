@@ -18,15 +18,16 @@ constexpr i64 kSlice = 10'000;
 
 void VirtualMachine::vcpu_main(Vcpu& vcpu) {
     name_thread(fmt::format("{}/cpu{}", config_.name.substr(0, 9), vcpu.index).c_str());
-    for (;;) {
-        if (vcpu.halted) sleep_in_halt(vcpu);
-        if (vcpu.halted) {  // still: only asked to come out for other work
-            if (ending_) return;
+    while (gate_.enter(vcpu)) {
+        if (outside_work_waits()) {  // enter() may just have taken back the call that came with it
+            gate_.leave();
             do_outside_work();
-            if (!gate_.pass(vcpu)) return;
             continue;
         }
-        if (!gate_.enter(vcpu)) return;
+        if (vcpu.halted && !halt_ends(vcpu)) {
+            sleep_in_halt(vcpu);
+            continue;
+        }
         ExitReason reason = ExitReason::kBudget;
         vcpu.safepoint.enter();
         while (reason == ExitReason::kBudget) {
@@ -34,6 +35,7 @@ void VirtualMachine::vcpu_main(Vcpu& vcpu) {
             reason = vcpu.run(kSlice);
         }
         vcpu.safepoint.leave();
+        vcpu.halted = reason == ExitReason::kHalt;  // inside the gate: a reset that comes after it wins
         gate_.leave();
         after_exit(vcpu, static_cast<int>(reason));
     }
@@ -41,7 +43,6 @@ void VirtualMachine::vcpu_main(Vcpu& vcpu) {
 
 void VirtualMachine::after_exit(Vcpu& vcpu, int code) {
     switch (static_cast<ExitReason>(code)) {
-        case ExitReason::kHalt: vcpu.halted = true; break;
         case ExitReason::kShutdown: triple_fault(vcpu); break;
         case ExitReason::kWaitPage: vcpu.mmu.wait_for_page(); break;
         case ExitReason::kRefused:
@@ -49,46 +50,50 @@ void VirtualMachine::after_exit(Vcpu& vcpu, int code) {
             if (host_.config().icount) request_end(VmState::kCrashed, 4, "out of machine pages");
             else host_.pause_later(*this);
             break;
-        case ExitReason::kExclusive: {
-            std::lock_guard exclusive(exclusive_mutex_);
-            gate_.hold();
-            vcpu.safepoint.enter();
-            ExitReason result = vcpu.step_exclusive();
-            vcpu.safepoint.leave();
-            gate_.release();
-            if (result == ExitReason::kShutdown) triple_fault(vcpu);
+        case ExitReason::kExclusive:
+            if (step_exclusive(vcpu) == ExitReason::kShutdown) triple_fault(vcpu);
             break;
-        }
         default: break;
     }
-    do_outside_work();
 }
+
+bool VirtualMachine::outside_work_waits() const { return exclusive_pending_ || (reset_pending_ && !ending_); }
 
 void VirtualMachine::do_outside_work() {
     if (exclusive_pending_) drain_exclusive();
     if (reset_pending_ && !ending_) do_reset();
 }
 
-/// Returns with `halted` cleared when an interrupt ends HLT, or still set when the thread is wanted for something else.
+ExitReason VirtualMachine::step_exclusive(Vcpu& vcpu) {
+    std::lock_guard exclusive(exclusive_mutex_);
+    gate_.hold();
+    vcpu.safepoint.enter();
+    ExitReason result = vcpu.step_exclusive();
+    vcpu.safepoint.leave();
+    gate_.release();
+    return result;
+}
+
+/// Inside the gate, since others reset a halted vCPU or look at it: whether an interrupt ends HLT now. If not, `sleeping` is set.
+bool VirtualMachine::halt_ends(Vcpu& vcpu) {
+    vcpu.sleeping = true;  // before the look: what is posted after it signals `wake`
+    GuestNs now = clock_->now();
+    if (now >= vcpu.apic->next_deadline()) vcpu.apic->run_timer(now);
+    u32 code = SafepointParticipant::kAttentionCode;
+    if (vcpu.safepoint.attention.fetch_and(~code) & code) vcpu.blocks->drain_posted();  // or they would pile up
+    if (!vcpu.wakeup_pending()) return false;
+    vcpu.sleeping = vcpu.halted = false;
+    return true;
+}
+
+/// Leaves the gate and sleeps until an interrupt or the APIC's timer may end HLT, or the thread is wanted for something else, which
+/// does not: HLT is a state.
 void VirtualMachine::sleep_in_halt(Vcpu& vcpu) {
-    for (;;) {
-        vcpu.sleeping = true;
-        GuestNs now = clock_->now();
-        if (now >= vcpu.apic->next_deadline()) vcpu.apic->run_timer(now);
-        u32 attention = vcpu.safepoint.attention.load();
-        if (attention & SafepointParticipant::kAttentionCode) {
-            vcpu.safepoint.attention.fetch_and(~u32{SafepointParticipant::kAttentionCode});
-            vcpu.blocks->drain_posted();
-        }
-        bool wanted = (attention & SafepointParticipant::kAttentionStop) || ending_;
-        if (!wanted && vcpu.wakeup_pending()) vcpu.halted = false;
-        if (wanted || !vcpu.halted) {
-            vcpu.sleeping = false;
-            return;
-        }
-        GuestNs deadline = vcpu.apic->next_deadline();
-        vcpu.wake.wait_until(deadline == kNever ? WakeEvent::kForever : host_monotonic_ns() + (deadline > now ? deadline - now : 0));
-    }
+    GuestNs deadline = vcpu.apic->next_deadline(), now = clock_->now();
+    u64 until = deadline == kNever ? WakeEvent::kForever : host_monotonic_ns() + (deadline > now ? deadline - now : 0);
+    gate_.leave();
+    if (!(vcpu.safepoint.attention.load() & SafepointParticipant::kAttentionStop)) vcpu.wake.wait_until(until);
+    vcpu.sleeping = false;
 }
 
 void VirtualMachine::device_main() {

@@ -1,34 +1,20 @@
 // SPDX-License-Identifier: MIT
-// PollLoop: poll(2) and a pipe to wake it.
+// PollLoop: callbacks on top of a PollSet.
 #include "core/host/poll_loop.h"
-
-#include <fcntl.h>
-#include <poll.h>
-#include <unistd.h>
 
 #include "core/host/thread.h"
 
 namespace shadowbox {
 
-PollLoop::PollLoop() {
-    if (pipe2(wake_pipe_, O_CLOEXEC | O_NONBLOCK) != 0) wake_pipe_[0] = wake_pipe_[1] = -1;
-    thread_ = std::thread([this] { main(); });
-}
+PollLoop::PollLoop() : thread_([this] { main(); }) {}
 
 PollLoop::~PollLoop() {
     {
         std::lock_guard lock(mutex_);
         stopping_ = true;
     }
-    wake();
+    polls_.interrupt();
     thread_.join();
-    for (int end : wake_pipe_)
-        if (end >= 0) close(end);
-}
-
-void PollLoop::wake() {
-    char byte = 0;
-    [[maybe_unused]] auto ignored = ::write(wake_pipe_[1], &byte, 1);  // a full pipe wakes as well
 }
 
 unsigned PollLoop::watch(int descriptor, bool read, bool write, Ready ready) {
@@ -38,7 +24,7 @@ unsigned PollLoop::watch(int descriptor, bool read, bool write, Ready ready) {
         handle = next_handle_++;
         watches_[handle] = {descriptor, read, write, std::make_shared<Ready>(std::move(ready))};
     }
-    wake();
+    polls_.interrupt();
     return handle;
 }
 
@@ -50,7 +36,7 @@ void PollLoop::change(unsigned handle, bool read, bool write) {
         found->second.read = read;
         found->second.write = write;
     }
-    wake();
+    polls_.interrupt();
 }
 
 void PollLoop::unwatch(unsigned handle) {
@@ -64,7 +50,7 @@ void PollLoop::post(std::function<void()> work) {
         std::lock_guard lock(mutex_);
         posted_.push_back(std::move(work));
     }
-    wake();
+    polls_.interrupt();
 }
 
 void PollLoop::run_posted() {
@@ -97,33 +83,26 @@ void PollLoop::run_ready(unsigned handle, bool readable, bool writable) {
 
 void PollLoop::main() {
     name_thread("poll");
-    std::vector<pollfd> descriptors;
-    std::vector<unsigned> handles;
+    std::vector<unsigned> handles;  // by index in polls_
     for (;;) {
-        descriptors.assign(1, {wake_pipe_[0], POLLIN, 0});
-        handles.assign(1, 0);
+        polls_.clear();
+        handles.clear();
         {
             std::lock_guard lock(mutex_);
             if (stopping_) return;
             for (auto& [handle, watch] : watches_) {
                 if (!watch.read && !watch.write) continue;  // poll would report a hang-up forever
-                short events = static_cast<short>((watch.read ? POLLIN : 0) | (watch.write ? POLLOUT : 0));
-                descriptors.push_back({watch.descriptor, events, 0});
+                polls_.add(watch.descriptor, (watch.read ? PollSet::kRead : 0u) | (watch.write ? PollSet::kWrite : 0u));
                 handles.push_back(handle);
             }
         }
-        if (poll(descriptors.data(), descriptors.size(), -1) <= 0) continue;
-        if (descriptors[0].revents) {
-            char drained[64];
-            while (::read(wake_pipe_[0], drained, sizeof drained) > 0) {
-            }
-        }
+        polls_.wait(-1);
         run_posted();
-        for (std::size_t i = 1; i < descriptors.size(); ++i) {
-            short events = descriptors[i].revents;
+        for (std::size_t i = 0; i < handles.size(); ++i) {
+            unsigned events = polls_.events(static_cast<int>(i));
             if (!events) continue;
-            bool gone = events & (POLLHUP | POLLERR | POLLNVAL);
-            run_ready(handles[i], gone || (events & POLLIN), gone || (events & POLLOUT));
+            bool gone = events & (PollSet::kHangup | PollSet::kError);
+            run_ready(handles[i], gone || (events & PollSet::kRead), gone || (events & PollSet::kWrite));
         }
     }
 }

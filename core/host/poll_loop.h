@@ -12,6 +12,7 @@
 #include <thread>
 #include <vector>
 
+#include "core/host/poll_set.h"
 #include "core/integers.h"
 
 namespace shadowbox {
@@ -41,11 +42,10 @@ class PollLoop {
         std::shared_ptr<Ready> ready;
     };
     void main();
-    void wake();
     void run_posted();
     void run_ready(unsigned handle, bool readable, bool writable);
 
-    int wake_pipe_[2] = {-1, -1};
+    PollSet polls_;  // filled and waited on by the thread; others only interrupt()
     std::mutex mutex_;
     std::condition_variable idle_;
     std::map<unsigned, Watch> watches_;  // guarded by mutex_, as all below

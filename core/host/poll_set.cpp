@@ -47,7 +47,7 @@ void PollSet::wait(int milliseconds) {
 unsigned PollSet::events(int index) const {
     if (index < 0 || static_cast<std::size_t>(index) >= impl_->descriptors.size()) return 0;
     short seen = impl_->descriptors[static_cast<std::size_t>(index)].revents;
-    return (seen & POLLIN ? kRead : 0u) | (seen & POLLOUT ? kWrite : 0u) | (seen & POLLPRI ? kUrgent : 0u) | (seen & POLLERR ? kError : 0u) | (seen & POLLHUP ? kHangup : 0u);
+    return (seen & POLLIN ? kRead : 0u) | (seen & POLLOUT ? kWrite : 0u) | (seen & POLLPRI ? kUrgent : 0u) | (seen & (POLLERR | POLLNVAL) ? kError : 0u) | (seen & POLLHUP ? kHangup : 0u);
 }
 
 void PollSet::interrupt() {

@@ -208,6 +208,9 @@ u16 Stream::local_port() const {
     return 0;
 }
 
-void ignore_broken_pipes() { signal(SIGPIPE, SIG_IGN); }
+void ignore_write_signals() {
+    signal(SIGPIPE, SIG_IGN);
+    signal(SIGXFSZ, SIG_IGN);
+}
 
 }  // namespace shadowbox

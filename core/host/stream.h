@@ -56,7 +56,8 @@ class Stream {
     std::string unlink_path_;
 };
 
-/// Writing to a pipe or socket whose reader is gone becomes an error instead of death. Call once at start.
-void ignore_broken_pipes();
+/// Writing where the reader is gone, or beyond the limit of a file's size (ulimit -f), becomes an error
+/// instead of death. Call once at start.
+void ignore_write_signals();
 
 }  // namespace shadowbox

@@ -3,6 +3,7 @@
 #include "core/host/terminal.h"
 
 #include <signal.h>
+#include <sys/ioctl.h>
 #include <termios.h>
 #include <unistd.h>
 
@@ -43,13 +44,18 @@ void install_handlers_once() {
 
 bool is_terminal(int stream) { return isatty(stream) == 1; }
 
-RawTerminal::RawTerminal() {
+unsigned terminal_lines(int stream) {
+    winsize size{};
+    return isatty(stream) == 1 && ioctl(stream, TIOCGWINSZ, &size) == 0 ? size.ws_row : 0;
+}
+
+RawTerminal::RawTerminal(bool keep_signals) {
     if (raw_mode.load() || !is_terminal(STDIN_FILENO)) return;
     if (tcgetattr(STDIN_FILENO, &saved_settings) != 0) return;
     install_handlers_once();
     termios raw = saved_settings;
     raw.c_iflag &= ~static_cast<tcflag_t>(IGNBRK | BRKINT | PARMRK | ISTRIP | INLCR | IGNCR | ICRNL | IXON);
-    raw.c_lflag &= ~static_cast<tcflag_t>(ECHO | ECHONL | ICANON | IEXTEN | ISIG);
+    raw.c_lflag &= ~static_cast<tcflag_t>(ECHO | ECHONL | ICANON | IEXTEN | (keep_signals ? 0 : ISIG));
     raw.c_cflag = (raw.c_cflag & ~static_cast<tcflag_t>(CSIZE | PARENB)) | CS8;
     // c_oflag stays: our own log lines on the same terminal still need their carriage returns.
     raw.c_cc[VMIN] = 1;

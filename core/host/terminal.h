@@ -10,9 +10,9 @@ bool is_terminal(int stream);
 
 class RawTerminal {
    public:
-    /// Switches stdin's terminal to raw mode: no echo, no line editing, no signals from keys. Does nothing if
-    /// stdin is no terminal or another RawTerminal lives.
-    RawTerminal();
+    /// Switches stdin's terminal to raw mode: no echo, no line editing, and no signals from keys unless
+    /// `keep_signals`. Does nothing if stdin is no terminal or another RawTerminal lives.
+    explicit RawTerminal(bool keep_signals = false);
     ~RawTerminal();
     RawTerminal(const RawTerminal&) = delete;
     RawTerminal& operator=(const RawTerminal&) = delete;
@@ -21,6 +21,9 @@ class RawTerminal {
    private:
     bool active_ = false;
 };
+
+/// Lines of the terminal behind a standard stream; 0 if it is none or does not say.
+unsigned terminal_lines(int stream);
 
 /// Puts the terminal back as it was found. Safe in a signal handler; harmless when nothing was changed.
 void restore_terminal();

@@ -2,6 +2,7 @@
 // info commands about state, CPUs, devices.
 #include "core/inspect.h"
 #include "cpu/vcpu.h"
+#include "cpu/jit/jit.h"
 #include "ui/monitor/commands.h"
 #include "ui/option_setters.h"
 
@@ -71,6 +72,20 @@ Expected<std::string> info_qtree(Monitor& monitor, const MonitorArguments& argum
     const InspectNode* node = find_node(root, name);
     if (!node) return make_error(ErrorCode::kNotFound, "info qtree: nothing is called '{}'", name);
     return inspect_text(*node);
+}
+
+Expected<std::string> info_jit(Monitor& monitor, const MonitorArguments&) {
+    std::string out;
+    monitor.vm().while_stopped([&] {
+        for (unsigned i = 0; i < monitor.vm().vcpu_count(); ++i) {
+            InspectNode tree{fmt::format("CPU #{}", i), "", {}};
+            Inspector inspector(tree);
+            if (const auto& jit = monitor.vm().vcpu(i).jit) jit->inspect(inspector);
+            else inspector.text("translator", "off (-accel interp)");
+            out += inspect_text(tree);
+        }
+    });
+    return out;
 }
 
 Expected<std::string> info_counters(Monitor& monitor, const MonitorArguments&) {

@@ -44,6 +44,7 @@ constexpr MonitorCommand kInfo[] = {
     {"mtree", "", "memory and ports by address", 0, 0, info_mtree},
     {"qtree", "[DEVICE]", "state of CPUs and devices", 0, 2, info_qtree},
     {"counters", "", "what was counted since the start", 0, 0, info_counters},
+    {"jit", "", "translated code: blocks, bytes, exits by reason", 0, 0, info_jit},
     {"block", "", "disks", 0, 0, info_block},
     {"vms", "", "the guests of this process", 0, 0, info_vms},
     {"name", "", "name of the guest", 0, 0, info_name},
