@@ -10,7 +10,7 @@ echo "building (a few minutes the first time; log: build.log)"
 cmake --build build -j "$(nproc)" >>build.log 2>&1 || { grep -E 'error|FAILED' build.log | head -30; exit 1; }
 images=$PWD/build/images
 vmlinuz=$(images/kernel.sh "$images" cloud)
-[ -e "$images/cloud-initramfs/initramfs.gz" ] || images/initramfs.sh "$images/cloud-initramfs" "$images/cloud" >/dev/null
+[ "$images/cloud-initramfs/initramfs.gz" -nt images/initramfs.sh ] || images/initramfs.sh "$images/cloud-initramfs" "$images/cloud" >/dev/null
 display=none; console=ttyS0
 if [ -n "${DISPLAY:-}${WAYLAND_DISPLAY:-}" ]; then display=sdl; console="ttyS0 console=tty0"; fi
 config=build/demo.toml

@@ -73,7 +73,7 @@ int main(int argc, char** argv) {
     auto host = Host::create(host_config, config.memory_bytes);
     if (!host) return fprintf(stderr, "%s\n", host.error().text().c_str()), 2;
     Console console;
-    auto vm = (*host)->add(config, {&console});
+    auto vm = (*host)->add(config, {{&console}, {}});
     if (!vm) return fprintf(stderr, "%s\n", vm.error().text().c_str()), 2;
 
     std::atomic<bool> ending{false};

@@ -1,0 +1,84 @@
+# SPDX-License-Identifier: MIT
+"""Kernels, CDs and disks boot to a known line, and workloads compute what the bare machine computes."""
+import os
+import subprocess
+import tempfile
+
+from guests import BENCH, BUILD, IMAGES, INITRAMFS, Run, checksums, expect, kernel
+
+QUICK = "fib qsort crc nbody x87 simdint strings pipe fork pagefault"
+
+
+def native(workloads):
+    return checksums(subprocess.run([BENCH / "guestbench", *workloads.split()], capture_output=True, text=True).stdout)
+
+
+def bench(*options, workloads=QUICK, kind="cloud", timeout=600):
+    run = Run(["-m", "512", "-nographic", "-no-reboot", *options, "-kernel", kernel(kind), "-initrd", BENCH / "initramfs.gz",
+               "-append", f'console=ttyS0 bench="{workloads}"'], timeout)
+    expect(run.status == 0 and "DONE" in run.text(), "the guest did not finish", run)
+    expect(checksums(run.text()) == native(workloads), f"checksums differ from the native ones {native(workloads)}", run)
+    return run
+
+
+def test_bench_one_vcpu():
+    """direct boot of the cloud kernel; every checksum is the native one; power-off ends the process with 0"""
+    bench()
+
+
+def test_bench_two_vcpus():
+    run = bench("-smp", "2", workloads="fib pipe fork pagefault")
+    expect("CPUS 2" in run.text(), "nproc does not say 2", run)
+
+
+def test_bench_generic_kernel():
+    """linux-image-amd64, the kernel of an ordinary Debian machine"""
+    bench(workloads="fib nbody fork", kind="generic")
+
+
+def test_two_guests_on_a_small_pool():
+    """two guests of 256 MiB on 300 MiB of machine pages, both reach their prompt and power off"""
+    config = '[host]\npool = "300M"\n'
+    for name in ("one", "two"):
+        config += f"""
+[[vm]]
+name = "{name}"
+memory = "256M"
+kernel = "{kernel()}"
+initrd = "{INITRAMFS}"
+append = "console=ttyS0 quiet job=off name={name}"
+serial = "stdio"
+"""
+    with tempfile.NamedTemporaryFile("w", suffix=".toml") as file:
+        file.write(config)
+        file.flush()
+        run = Run(["-nographic", "-no-reboot", file.name], 400)
+    for name in ("one", "two"):
+        expect(f"SHADOWBOX READY name={name}" in run.text(), f"guest {name} did not get ready", run)
+    expect(run.status == 0, "the process did not end well", run)
+
+
+def test_virtio_devices_and_dhcp():
+    run = Run(["-m", "256", "-nographic", "-no-reboot", "-kernel", kernel(), "-initrd", INITRAMFS, "-append", "console=ttyS0 quiet job=off name=net"], 300)
+    expect("address=10.0.2.15/24" in run.text(), "no address from DHCP", run)
+    expect(run.status == 0, "the guest did not power off", run)
+
+
+def test_cd_boots_through_seabios_and_grub():
+    run = Run(["-m", "512", "-nographic", "-no-reboot", "-cdrom", IMAGES / "grub.iso"], 400)
+    expect("SHADOWBOX READY name=cd" in run.text() and run.status == 0, "the CD did not boot", run)
+
+
+def test_disk_boots_from_virtio():
+    run = Run(["-m", "512", "-nographic", "-no-reboot", "-drive", f"file={IMAGES}/debian.img,if=virtio,format=raw,snapshot=on"], 800, until=rb"login:")
+    expect(run.reached, "no login prompt", run)
+
+
+def test_remapping_at_random_changes_nothing():
+    """pages move, merge, share and split all the time under two vCPUs; the checksums stay right"""
+    seed = int.from_bytes(os.urandom(4), "little")
+    workloads = "fib qsort sha fork pipe pagefault memcpy"
+    command = [BUILD / "tests/remap_boot", str(seed), "2", kernel(), BENCH / "initramfs.gz", f'console=ttyS0 quiet bench="{workloads}"']
+    run = subprocess.run(command, capture_output=True, text=True, timeout=600, stdin=subprocess.DEVNULL)
+    expect(run.returncode == 0 and checksums(run.stdout) == native(workloads), f"seed {seed}: status {run.returncode}, {run.stdout[-1500:]}{run.stderr[-1500:]}")
+    return run.stderr.strip().splitlines()[-1]
