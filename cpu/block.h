@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 // Decoded blocks and the per-vCPU cache that holds them. A block is a run of instructions on one page, decoded once for one (RIP,
-// mode, PPN); it ends at a control transfer, a mode-changing instruction, the page's end or kMaxInsns.
+// mode, PPN); it ends at a control transfer, a mode-changing instruction, the page's end or kMaxInsns. An instruction that
+// crosses into the next page is a block of its own, good while that page too is mapped as it was.
 // Invalidation replaces the handlers of a dead block by one that looks the code up again, so links into it need no check.
 #pragma once
 
@@ -28,7 +29,8 @@ struct BlockCode {
 struct Block {
     u64 rip;            ///< of the first instruction (EIP or IP outside 64-bit mode)
     u64 mode;           ///< mode_bits the decoding depended on, and CS.base above them
-    u64 ppn;            ///< physical page that holds the code
+    u64 ppn;            ///< physical page that holds the code; dead or not kept: kInvalidPpn
+    u64 second_ppn;     ///< page of the rest of an instruction that crosses; else kInvalidPpn
     u32 insn_count;     ///< guest instructions
     u16 byte_count;     ///< bytes of code
     u16 cells;          ///< Insn cells, the closing one included
@@ -39,6 +41,8 @@ struct Block {
     Handler first;      ///< handler of the first cell, where one that counts or enters host code stands in for it
     u32 heat;           ///< executions counted
     BlockCode code;
+    u64 second_page() const;  ///< linear address of the page behind this block's
+    bool crosses() const { return second_ppn != kInvalidPpn.value; }
     Insn insns[];       ///< cells; the last one is always a control transfer or the closing pseudo instruction
 };
 
@@ -79,12 +83,18 @@ class BlockCache {
  private:
     Block* decode(Vcpu& cpu, u64 linear, Ppn ppn, const u8* host_page);
     Block* decode_scratch(Vcpu& cpu, const u8* bytes, unsigned available);
-    Block* decode_crossing(Vcpu& cpu, u64 linear, const u8* host_page);
+    Block* decode_crossing(Vcpu& cpu, u64 linear, Ppn ppn, const u8* host_page);
+    bool still_crosses(const Vcpu& cpu, const Block& block) const;
+    void keep(Block* block, u32 offset);
     Block* fetch_failed(Vcpu& cpu, const Resolved& code, u64 linear);
     Block* allocate(unsigned cells);
     void kill(Block* block);
 
-    struct CodePage { u64 lines = 0; Block* first = nullptr; };
+    struct CodePage {
+        u64 lines = 0;
+        Block* first = nullptr;
+        std::vector<Block*> tails;  ///< blocks of the page before whose instruction ends here
+    };
     struct Posted;
     Vcpu& cpu_;
     Block* jump_[kJumpEntries] = {};

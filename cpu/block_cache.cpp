@@ -8,6 +8,7 @@
 
 #include "core/check.h"
 #include "core/host/memory_map.h"
+#include "cpu/absent_opcodes.h"
 #include "cpu/decoder.h"
 #include "cpu/jit/jit.h"
 #include "cpu/ops/pseudo.h"
@@ -28,6 +29,12 @@ u64 lines_of(u32 offset, u32 size) {
     return (last == 63 ? ~u64{0} : (u64{1} << (last + 1)) - 1) & ~((u64{1} << first) - 1);
 }
 }  // namespace
+
+u64 Block::second_page() const {
+    const bool long64 = mode & mode_bits::kLong64;
+    const u64 linear = long64 ? rip : (rip + (mode >> 32)) & 0xFFFFFFFF, next = (linear & ~kPageOffsetMask) + kPageSize;
+    return long64 ? next : next & 0xFFFFFFFF;
+}
 
 struct BlockCache::Posted {
     struct Write { Ppn ppn; u32 offset, size; };
@@ -64,7 +71,14 @@ Block* BlockCache::probe(const Vcpu& cpu, u64 rip) const {
     if (!block || block->rip != rip || block->mode != cpu.mode) return nullptr;
     u64 linear = cpu.mode & mode_bits::kLong64 ? rip : (rip + (cpu.mode >> 32)) & 0xFFFFFFFF;
     const CodeTlbEntry* entry = cpu.mmu.context()->probe_code(linear);
-    return entry && (entry->ppn & ~(u64{1} << 63)) == block->ppn ? block : nullptr;
+    if (!entry || (entry->ppn & ~(u64{1} << 63)) != block->ppn) return nullptr;
+    return !block->crosses() || still_crosses(cpu, *block) ? block : nullptr;
+}
+
+/// The second page is in the code TLB, and the one that the block was made from.
+bool BlockCache::still_crosses(const Vcpu& cpu, const Block& block) const {
+    const CodeTlbEntry* entry = cpu.mmu.context()->probe_code(block.second_page());
+    return entry && (entry->ppn & ~(u64{1} << 63)) == block.second_ppn;
 }
 
 Block* BlockCache::known(const Vcpu& cpu, u64 rip) const {
@@ -73,7 +87,7 @@ Block* BlockCache::known(const Vcpu& cpu, u64 rip) const {
     if (!entry) return nullptr;
     const u64 ppn = entry->ppn & ~(u64{1} << 63);
     for (Block* block = buckets_[bucket_of(rip, ppn)]; block; block = block->next_in_bucket) {
-        if (block->rip == rip && block->mode == cpu.mode && block->ppn == ppn) return block;
+        if (block->rip == rip && block->mode == cpu.mode && block->ppn == ppn && (!block->crosses() || still_crosses(cpu, *block))) return block;
     }
     return nullptr;
 }
@@ -88,6 +102,7 @@ Block* BlockCache::allocate(unsigned cells) {
 }
 
 void BlockCache::kill(Block* block) {
+    if (block->ppn == kInvalidPpn.value) return;  // by its other page
     // The block may be running: its cells from here on look the code up again, as the manual lets a processor do (SDM 3A 8.1.3).
     for (unsigned i = 0; i < block->cells; ++i) block->insns[i].handler = op_stale;
     Block*& head = buckets_[bucket_of(block->rip, block->ppn)];
@@ -113,6 +128,7 @@ void BlockCache::invalidate(Ppn ppn, u32 offset, u32 size) {
         kill(block);
         block = next;
     }
+    for (Block* block : found->second.tails) kill(block);
     pages_.erase(found);
     cpu_.mmu.memory().unmark_code(ppn, &cpu_.safepoint);
 }
@@ -153,6 +169,10 @@ Block* BlockCache::find(Vcpu& cpu) {
     if (!cpu.single) {
         for (Block* block = buckets_[bucket_of(cpu.rip, ppn.value)]; block; block = block->next_in_bucket) {
             if (block->rip == cpu.rip && block->mode == cpu.mode && block->ppn == ppn.value) {
+                if (block->crosses()) {
+                    Resolved more = cpu.mmu.resolve(Gva(block->second_page()), 1, MemoryAccess::kExecute);
+                    if (more.kind != Resolved::Kind::kHost || !still_crosses(cpu, *block)) continue;
+                }
                 jump_[jump_index(cpu.rip)] = block;
                 return block;
             }
@@ -175,6 +195,9 @@ Block* BlockCache::fetch_failed(Vcpu& cpu, const Resolved& code, u64 linear) {
     return decode_scratch(cpu, bytes, sizeof bytes);
 }
 
+/// The translator knows 64-bit code.
+static bool context_is_translatable(u64 mode) { return mode & mode_bits::kLong64; }
+
 /// Ends a block: a closing cell after instructions that do not jump.
 static void close_block(Block& block, unsigned cells, unsigned bytes) {
     Insn& last = block.insns[cells];
@@ -186,39 +209,75 @@ static void close_block(Block& block, unsigned cells, unsigned bytes) {
 
 Block* BlockCache::decode_scratch(Vcpu& cpu, const u8* bytes, unsigned available) {
     Block& block = *scratch_;
-    block = Block{cpu.rip, cpu.mode, kInvalidPpn.value, 1, 0, 0, 1, {nullptr, nullptr}, nullptr, nullptr};
+    block = Block{cpu.rip, cpu.mode, kInvalidPpn.value, kInvalidPpn.value, 1, 0, 0, 1, {nullptr, nullptr}, nullptr, nullptr};
     DecodeContext context{cpu.mode, cpu.rip, &cpu.model};
     Insn& insn = block.insns[0];
     switch (decode_insn(context, bytes, available, insn)) {
         case DecodeStatus::kOk: choose_handler(context, insn, false); break;
-        case DecodeStatus::kUndefined: insn.handler = op_undefined; break;
+        case DecodeStatus::kUndefined: insn.handler = insn.imm ? op_absent : op_undefined; break;
         default: insn.handler = op_too_long; break;
     }
+    if (insn.handler == op_absent || insn.handler == op_undefined || insn.handler == op_too_long) insn.row = kNoRow;
     block.byte_count = static_cast<u16>(insn.length);
     close_block(block, 1, insn.length);
     return &block;
 }
 
-/// An instruction that crosses into the next page is decoded each time: the second page may be mapped elsewhere next time.
-Block* BlockCache::decode_crossing(Vcpu& cpu, u64 linear, const u8* host_page) {
+/// An instruction that crosses into the next page. A processor fetches both pages, so a fault on the second comes before it runs.
+Block* BlockCache::decode_crossing(Vcpu& cpu, u64 linear, Ppn ppn, const u8* host_page) {
     u8 bytes[32];
-    unsigned offset = static_cast<unsigned>(linear & kPageOffsetMask), first = static_cast<unsigned>(kPageSize) - offset;
+    const unsigned offset = static_cast<unsigned>(linear & kPageOffsetMask), first = static_cast<unsigned>(kPageSize) - offset;
     guest_copy_out(bytes, host_page + offset, std::min(first, 16u));
     if (first >= 16) return decode_scratch(cpu, bytes, 16);
     u64 second = linear + first;
     if (!(cpu.mode & mode_bits::kLong64)) second &= 0xFFFFFFFF;
     Resolved more = cpu.mmu.resolve(Gva(second), 1, MemoryAccess::kExecute);
-    if (more.kind != Resolved::Kind::kHost && more.kind != Resolved::Kind::kMmio) return fetch_failed(cpu, more, second);
-    if (more.kind == Resolved::Kind::kHost) {
-        guest_copy_out(bytes + first, more.host, 16);
-    } else {
+    if (more.kind == Resolved::Kind::kMmio) {
         for (unsigned i = 0; i < 16; ++i) bytes[first + i] = static_cast<u8>(cpu.bus.mmio_read(more.gpa + i, 1));
+        return decode_scratch(cpu, bytes, 16);
     }
-    return decode_scratch(cpu, bytes, first + 16 > 16 ? 16 : first + 16);
+    if (more.kind != Resolved::Kind::kHost) return fetch_failed(cpu, more, second);
+    guest_copy_out(bytes + first, more.host, 16);
+    Block* once = decode_scratch(cpu, bytes, 16);
+    const CodeTlbEntry* entry = cpu.mmu.context()->probe_code(second);
+    const bool decoded = once->insns[0].row != kNoRow && once->byte_count > first;
+    if (cpu.single || (cpu.mode & mode_bits::kSingleStep) || !entry || !decoded) return once;
+    Block* block = allocate(2);
+    if (!block) {
+        flush();
+        block = allocate(2);
+    }
+    *block = *once;
+    std::copy_n(once->insns, 2, block->insns);
+    block->ppn = ppn.value;
+    block->second_ppn = entry->ppn & ~(u64{1} << 63);
+    keep(block, offset);
+    const Ppn tail(block->second_ppn);
+    cpu.mmu.memory().mark_code(tail, 0, block->byte_count - first, &cpu.safepoint);
+    pages_[tail.value].lines |= lines_of(0, block->byte_count - first);
+    pages_[tail.value].tails.push_back(block);
+    u8 again[32];
+    guest_copy_out(again, host_page + offset, first);
+    guest_copy_out(again + first, more.host, block->byte_count - first);
+    if (memcmp(bytes, again, block->byte_count) != 0) kill(block);
+    return block->ppn == ppn.value ? block : find(cpu);
 }
 
-/// The translator knows 64-bit code.
-static bool context_is_translatable(u64 mode) { return mode & mode_bits::kLong64; }
+/// Enters a decoded block into the tables and marks its bytes on its (first) page as code.
+void BlockCache::keep(Block* block, u32 offset) {
+    block->first = block->insns[0].handler;
+    if (cpu_.jit && context_is_translatable(block->mode)) block->insns[0].handler = jit::op_count;
+    const u32 size = std::min<u32>(block->byte_count, static_cast<u32>(kPageSize) - offset);
+    cpu_.mmu.memory().mark_code(Ppn(block->ppn), offset, size, &cpu_.safepoint);
+    CodePage& page = pages_[block->ppn];
+    page.lines |= lines_of(offset, size);
+    block->next_on_page = page.first;
+    page.first = block;
+    Block*& head = buckets_[bucket_of(block->rip, block->ppn)];
+    block->next_in_bucket = head;
+    head = block;
+    jump_[jump_index(block->rip)] = block;
+}
 
 /// Which of the block's instructions compute flags that nobody can see (backward over the block).
 static void find_dead_flags(const Insn* insns, unsigned count, bool* dead) {
@@ -253,12 +312,12 @@ Block* BlockCache::decode(Vcpu& cpu, u64 linear, Ppn ppn, const u8* host_page) {
         context.rip = cpu.rip + bytes;
         DecodeStatus status = decode_insn(context, code + bytes, span - bytes, insn);
         if (status == DecodeStatus::kNeedMore) {
-            if (cells == 0) return decode_crossing(cpu, linear, host_page);
+            if (cells == 0) return decode_crossing(cpu, linear, ppn, host_page);
             break;
         }
         insn.rip_offset = static_cast<u16>(bytes);
         if (status != DecodeStatus::kOk) {
-            insn.handler = status == DecodeStatus::kUndefined ? op_undefined : op_too_long;
+            insn.handler = status != DecodeStatus::kUndefined ? op_too_long : insn.imm ? op_absent : op_undefined;
             if (insn.length == 0) insn.length = 1;
             insn.row = kNoRow;
             ended = true;
@@ -286,28 +345,21 @@ Block* BlockCache::decode(Vcpu& cpu, u64 linear, Ppn ppn, const u8* host_page) {
         flush();
         block = allocate(cells + 1);
     }
-    *block = Block{cpu.rip, cpu.mode, ppn.value, count, static_cast<u16>(bytes), static_cast<u16>(cells), count, {nullptr, nullptr}, nullptr, nullptr};
+    *block = Block{cpu.rip, cpu.mode, ppn.value, kInvalidPpn.value, count, static_cast<u16>(bytes), static_cast<u16>(cells), count, {nullptr, nullptr}, nullptr, nullptr};
     std::copy_n(insns, cells, block->insns);
     if (!jumps) close_block(*block, cells, bytes);
     if (single) {
         block->ppn = kInvalidPpn.value;
         return block;
     }
-    block->first = block->insns[0].handler;
-    if (cpu.jit && context_is_translatable(cpu.mode)) block->insns[0].handler = jit::op_count;
-    // Mark first, then compare: a store between reading and marking would go unseen.
-    cpu.mmu.memory().mark_code(ppn, offset, bytes, &cpu.safepoint);
+    keep(block, offset);
+    // Marked first, then compared: a store between reading and marking would go unseen.
     alignas(16) u8 again[kPageSize];
     guest_copy_out(again, host_page + offset, bytes);
-    if (memcmp(code, again, bytes) != 0) return find(cpu);
-    CodePage& page = pages_[ppn.value];
-    page.lines |= lines_of(offset, bytes);
-    block->next_on_page = page.first;
-    page.first = block;
-    Block*& head = buckets_[bucket_of(block->rip, ppn.value)];
-    block->next_in_bucket = head;
-    head = block;
-    jump_[jump_index(block->rip)] = block;
+    if (memcmp(code, again, bytes) != 0) {
+        kill(block);
+        return find(cpu);
+    }
     return block;
 }
 

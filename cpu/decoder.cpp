@@ -5,6 +5,7 @@
 #include <cstring>
 #include <vector>
 
+#include "cpu/absent_opcodes.h"
 #include "cpu/cpu_model.h"
 #include "cpu/ops/pseudo.h"
 #include "cpu/vcpu.h"
@@ -125,24 +126,6 @@ int take_vex(const DecodeContext& context, Cursor& in, Prefixes& p, bool& invali
     return map;
 }
 
-bool modrm_fits(u16 constraint, u8 byte) {
-    bool reg_form = byte >> 6 == 3;
-    unsigned n = byte >> 3 & 7;
-    switch (constraint) {
-        case modrm::NO: case modrm::R: return true;
-        case modrm::M: return !reg_form;
-        case modrm::RR: return reg_form;
-        default: break;
-    }
-    if (constraint & 0x100) return byte == (constraint & 0xFF);
-    if ((constraint & 7) != n) return false;
-    switch (constraint & 0xF0) {
-        case 0x20: return !reg_form;
-        case 0x30: return reg_form;
-        default: return true;
-    }
-}
-
 /// L, W and vvvv as the row demands them (SDM 2A 2.3).
 bool vex_fits(const OpcodeRow& row, const Prefixes& p) {
     u32 wrong = (p.vex_l ? aL0 : aL1) | (p.rex & 8 ? aW0 : aW1);
@@ -159,20 +142,14 @@ const OpcodeRow* find_row(const DecodeContext& context, unsigned map, u8 opcode,
         if (static_cast<bool>(row.attributes & aVex) != p.vex) continue;
         if (p.vex && !vex_fits(row, p)) continue;
         if ((row.attributes & aProt) && !protected_mode) continue;
-        switch (row.prefix) {
-            case OpPrefix::ANY: break;
-            case OpPrefix::NP: if (p.operand || p.last_rep) continue; break;
-            case OpPrefix::P66: if (!p.operand || p.last_rep) continue; break;
-            case OpPrefix::PF3: if (p.last_rep != 0xF3) continue; break;
-            case OpPrefix::PF2: if (p.last_rep != 0xF2) continue; break;
-        }
+        if (!prefix_fits(row.prefix, p.operand, p.last_rep)) continue;
         if (!context.model->has(row.feature)) continue;
         // F3 90 is PAUSE, but with REX.B it names R8: XCHG (the row after it).
         if (map == 0 && opcode == 0x90 && row.prefix == OpPrefix::PF3 && (p.rex & 1)) continue;
         if (row.modrm != modrm::NO) {
             u8 byte = in.peek();
             if (in.more) return nullptr;
-            if (!modrm_fits(row.modrm, byte)) continue;
+            if (!modrm::fits(row.modrm, byte)) continue;
         }
         number = i;
         return &row;
@@ -308,7 +285,11 @@ DecodeStatus decode_insn(const DecodeContext& context, const u8* bytes, unsigned
     const OpcodeRow* row = find_row(context, map, opcode, p, in, number);
     if (in.more) return incomplete();
     insn.length = std::min(in.at, 15u);
-    if (!row) return DecodeStatus::kUndefined;
+    if (!row) {
+        int next = in.at < in.available ? in.bytes[in.at] : -1;
+        insn.imm = find_absent({map, opcode, p.operand, p.last_rep, p.vex, next});
+        return DecodeStatus::kUndefined;
+    }
 
     insn.row = number;
     insn.vex_l = p.vex_l;
@@ -376,7 +357,10 @@ DecodeStatus decode_insn(const DecodeContext& context, const u8* bytes, unsigned
         insn.disp = static_cast<i64>(target);
     }
     insn.flat = insn.mem && insn.asize == 3 && insn.seg < kFs;
-    if (vsib_missing || (insn.lock && !((row->attributes & aLock) && insn.mem))) return DecodeStatus::kUndefined;
+    if (vsib_missing || (insn.lock && !((row->attributes & aLock) && insn.mem))) {
+        insn.imm = 0;
+        return DecodeStatus::kUndefined;
+    }
     return DecodeStatus::kOk;
 }
 

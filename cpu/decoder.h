@@ -19,7 +19,7 @@ enum class DecodeStatus : u8 {
     kOk,
     kNeedMore,   ///< ran past `available`: the rest is on the next page
     kTooLong,    ///< more than 15 bytes: #GP(0)
-    kUndefined,  ///< no row fits: #UD. `length` is what was looked at
+    kUndefined,  ///< no row fits: #UD. `length` is what was looked at, `imm` is 0 or find_absent()'s number
 };
 
 /// Decodes one instruction. Does not choose the handler of rows with a selector (choose_handler does, once flags liveness is known).

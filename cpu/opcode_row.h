@@ -10,8 +10,8 @@ namespace shadowbox {
 /// Opcode maps: one byte, 0F, 0F 38, 0F 3A. (VEX maps share numbers, with attribute kVex.)
 enum class OpMap : u8 { M0, M0F, M38, M3A };
 
-/// Mandatory prefix. ANY: 66/F2/F3 do not choose the row. NP: none of them present.
-enum class OpPrefix : u8 { ANY, NP, P66, PF3, PF2 };
+/// Mandatory prefix. ANY: 66/F2/F3 do not choose the row. NP: none of them present. NFx: neither F2 nor F3.
+enum class OpPrefix : u8 { ANY, NP, P66, PF3, PF2, NFx };
 
 /// ModRM constraint: NO = none follows; R = any; M/RR = memory or register form only; D(n)/DM(n)/DR(n) with /n;
 /// X(b) = exactly this byte.
@@ -21,7 +21,37 @@ constexpr u16 D(unsigned n) { return static_cast<u16>(0x10 | n); }
 constexpr u16 DM(unsigned n) { return static_cast<u16>(0x20 | n); }
 constexpr u16 DR(unsigned n) { return static_cast<u16>(0x30 | n); }
 constexpr u16 X(unsigned byte) { return static_cast<u16>(0x100 | byte); }
+
+constexpr bool fits(u16 constraint, u8 byte) {
+    bool reg_form = byte >> 6 == 3;
+    unsigned n = byte >> 3 & 7;
+    switch (constraint) {
+        case NO: case R: return true;
+        case M: return !reg_form;
+        case RR: return reg_form;
+        default: break;
+    }
+    if (constraint & 0x100) return byte == (constraint & 0xFF);
+    if ((constraint & 7) != n) return false;
+    switch (constraint & 0xF0) {
+        case 0x20: return !reg_form;
+        case 0x30: return reg_form;
+        default: return true;
+    }
+}
 }  // namespace modrm
+
+/// `rep`: the last of F2 and F3, or 0.
+constexpr bool prefix_fits(OpPrefix wanted, bool operand, u8 rep) {
+    switch (wanted) {
+        case OpPrefix::NP: return !operand && !rep;
+        case OpPrefix::P66: return operand && !rep;
+        case OpPrefix::PF3: return rep == 0xF3;
+        case OpPrefix::PF2: return rep == 0xF2;
+        case OpPrefix::NFx: return !rep;
+        default: return true;
+    }
+}
 
 /// Operands in the SDM's letters (2A appendix A.2). Sizes: b 8, w 16, d 32, q 64, v by operand size, z 16/32,
 /// y 32/64, dq 128, s pseudo-descriptor, p far pointer.

@@ -101,7 +101,7 @@ bool compare_exchange_16(Vcpu& cpu, u64 gva, u128 expected, u128 desired, u128& 
 }
 
 void Vcpu::serialize(Archive& archive) {
-    archive.section("vcpu", 1);  // outside guest code, where mxcsr is exact
+    u32 version = archive.section("vcpu", 2);  // outside guest code, where mxcsr is exact
     archive(gpr, flags.result, flags.aux, rip, seg, other_flags, cpl, interrupt_shadow, nmi_blocked, vec, mxcsr, x87, cr0, cr2, cr3, cr4, efer, xcr0, dr,
             ldtr, tr, gdtr, idtr, msr, pkru, tsc_offset, retired, wait_for_sipi_, random);
     bool nmi = nmi_pending_, pic = pic_line_;
@@ -109,6 +109,7 @@ void Vcpu::serialize(Archive& archive) {
     nmi_pending_ = nmi;
     pic_line_ = pic;
     apic->serialize(archive);
+    if (version >= 2) serialize_held_event(archive);
     if (!archive.loading()) return;
     mmu.set_control(cr0, cr4, efer);
     if (cr4 & cr4::kPAE) mmu.load_pdptes(cr3, cr0, cr4, efer);
@@ -118,6 +119,16 @@ void Vcpu::serialize(Archive& archive) {
     blocks->flush();
     update_mode();
     check_interrupts_ = true;
+}
+
+void Vcpu::serialize_held_event(Archive& archive) {
+    bool held = held_event_ != nullptr;
+    Event event = held ? *held_event_ : Event{};
+    archive(held, event.vector, event.kind, event.has_error, event.error_code, event.return_rip);
+    if (!archive.loading()) return;
+    if (event.kind > EventKind::kIcebp) archive.fail();
+    held_event_.reset();
+    if (held && !archive.failed()) hold_event(event);
 }
 
 std::string Vcpu::dump() const {
@@ -161,6 +172,7 @@ void Vcpu::inspect(Inspector& inspector) const {
     counts.field("code invalidations", counters.code_invalidations);
     counts.field("MMIO", counters.mmio);
     counts.field("port I/O", counters.port_io);
+    counts.field("instructions of absent features", counters.absent_instructions);
     auto lapic = inspector.group("local APIC");
     apic->inspect(lapic);
 }

@@ -50,7 +50,7 @@ constexpr u64 kLong64 = 1, kCode32 = 2, kStack32 = 4, kProtected = 8, kVm86 = 16
 }
 
 struct VcpuCounters {
-    u64 interrupts = 0, faults = 0, halts = 0, blocks_decoded = 0, block_lookups = 0, code_invalidations = 0, mmio = 0, port_io = 0;
+    u64 interrupts = 0, faults = 0, halts = 0, blocks_decoded = 0, block_lookups = 0, code_invalidations = 0, mmio = 0, port_io = 0, absent_instructions = 0;
 };
 
 class Vcpu {
@@ -134,6 +134,8 @@ class Vcpu {
     i64 tsc_offset = 0;
     u64 retired = 0;          ///< guest instructions completed, REP iterations counted one each
 
+    u32 pauses = 0;           ///< executed while other vCPUs ran beside this one
+
     Fault fault;
     std::vector<u8> shutdown_chain;  ///< vectors of the delivery under way, or of the last triple fault
     /// An event whose delivery must wait for a page: delivered first thing in the next run().
@@ -212,6 +214,7 @@ class Vcpu {
     bool wait_for_sipi_ = false;
     bool check_interrupts_ = false;
     std::unique_ptr<Event> held_event_;
+    void serialize_held_event(Archive& archive);
     bool serve_attention();   ///< interrupts and requests between blocks; false: leave run()
     bool deliver_pending_interrupt();
     void step_one();          ///< one instruction through a one-instruction block

@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "core/error.h"
+#include "ui/translation_log.h"
 #include "vmm/machine_config.h"
 
 namespace shadowbox {
@@ -24,6 +25,7 @@ struct Invocation {
     bool escape_key = false;               ///< the terminal's Ctrl-A even when stdin is a pipe
     std::optional<ChardevConfig> monitor;  ///< kind "null": -monitor none
     std::optional<ChardevConfig> qmp;
+    TranslationLogConfig translation_log;
     std::string note;  ///< told once nothing can be refused any more: errors stand alone
     std::string help;  ///< text to print instead of running anything
 };

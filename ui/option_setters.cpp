@@ -254,6 +254,26 @@ Expected<void> set_verbose(CommandLine& line, const std::string&) {
     return {};
 }
 
+Expected<void> set_debug_items(CommandLine& line, const std::string& value) {
+    for (std::size_t start = 0; start <= value.size();) {
+        const std::size_t comma = std::min(value.find(',', start), value.size());
+        const std::string item = value.substr(start, comma - start);
+        if (item == "in_asm") line.invocation.translation_log.guest_code = true;
+        else if (item == "out_asm") line.invocation.translation_log.host_code = true;
+        else return unknown("item of -d", item, "in_asm, out_asm");
+        start = comma + 1;
+    }
+    return {};
+}
+Expected<void> set_debug_file(CommandLine& line, const std::string& value) {
+    line.invocation.translation_log.file = value;
+    return {};
+}
+Expected<void> set_perf_map(CommandLine& line, const std::string&) {
+    line.invocation.translation_log.perf_map = true;
+    return {};
+}
+
 Expected<void> set_display(CommandLine& line, const std::string& value) {
     if (value == "sdl")
         line.invocation.display = DisplayKind::kSdl;

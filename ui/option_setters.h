@@ -16,7 +16,7 @@ MachineSetter set_memory, set_vcpus, set_cpu, set_machine_type, set_accelerator,
 
 using HostSetter = Expected<void>(CommandLine&, const std::string&);
 HostSetter set_name, set_snapshot, set_nographic, set_display, set_monitor, set_qmp, set_pool_table, set_pool,
-    set_icount, set_seed, set_verbose, set_version, set_help, set_man;
+    set_icount, set_seed, set_verbose, set_debug_items, set_debug_file, set_perf_map, set_version, set_help, set_man;
 
 /// The version line that --version prints.
 std::string version_text();

@@ -42,6 +42,12 @@ Session::~Session() {
 Expected<void> Session::build() {
     u64 guest_bytes = 0;
     for (const MachineConfig& machine : invocation_.machines) guest_bytes += machine.memory_bytes;
+    if (invocation_.translation_log.wanted()) {
+        auto log = TranslationLog::create(invocation_.translation_log);
+        if (!log) return tl::unexpected(log.error());
+        translation_log_ = std::move(*log);
+        invocation_.host.translations = translation_log_.get();
+    }
     auto host = Host::create(invocation_.host, guest_bytes);
     if (!host) return tl::unexpected(host.error());
     host_ = std::move(*host);

@@ -58,6 +58,7 @@ class Session final : public ProcessControl {
     PollLoop loop_;
     CharConsole console_;
     std::vector<std::unique_ptr<CharPort>> ports_;
+    std::unique_ptr<TranslationLog> translation_log_;
     std::unique_ptr<Host> host_;
     std::vector<std::unique_ptr<GuestInput>> inputs_;
     std::unique_ptr<MonitorServer> monitor_;

@@ -10,6 +10,8 @@
 
 namespace shadowbox {
 
+namespace jit { class TranslationListener; }
+
 class CharBackend;
 
 /// The outside ends of one machine's lines, in the order of its configuration; they outlive it.
@@ -75,6 +77,7 @@ struct HostConfig {
     bool icount = false;
     u64 seed = 0;
     bool verbose = false;
+    jit::TranslationListener* translations = nullptr;  ///< told of each translated block; outlives the guests
 };
 
 }  // namespace shadowbox

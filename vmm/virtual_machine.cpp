@@ -6,6 +6,7 @@
 #include "cpu/block.h"
 #include "cpu/cpu_model.h"
 #include "cpu/interrupts.h"
+#include "cpu/jit/jit.h"
 #include "cpu/local_apic.h"
 #include "cpu/vcpu.h"
 #include "devices/layout.h"
@@ -103,6 +104,7 @@ Expected<void> VirtualMachine::build(CharBackends lines) {
         vcpu.exact_time = host_.config().icount;
         if (config_.jit) {
             if (auto ok = vcpu.enable_jit(); !ok) return ok;
+            vcpu.jit->set_listener(host_.config().translations);
         }
         vcpu.random = SeededRandom(host_.entropy() + id_.value * 64 + i);
         apics_.add(vcpu);

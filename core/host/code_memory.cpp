@@ -1,9 +1,8 @@
 // SPDX-License-Identifier: MIT
-// CodeMemory: POSIX (memfd mapped twice).
+// CodeMemory: Linux (shared anonymous pages mapped twice).
 #include "core/host/code_memory.h"
 
 #include <sys/mman.h>
-#include <unistd.h>
 
 #include <cerrno>
 #include <utility>
@@ -30,15 +29,14 @@ CodeMemory::~CodeMemory() {
 Expected<CodeMemory> CodeMemory::reserve(u64 size) {
     CodeMemory memory;
     memory.size_ = (size + 4095) & ~u64{4095};
-    int descriptor = memfd_create("shadowbox code", MFD_CLOEXEC);
-    bool sized = descriptor >= 0 && ftruncate(descriptor, static_cast<off_t>(memory.size_)) == 0;
-    void* write = sized ? mmap(nullptr, memory.size_, PROT_READ | PROT_WRITE, MAP_SHARED, descriptor, 0) : MAP_FAILED;
+    void* write = mmap(nullptr, memory.size_, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
     if (write != MAP_FAILED) memory.writable_ = static_cast<u8*>(write);
-    void* execute = sized ? mmap(nullptr, memory.size_, PROT_READ | PROT_EXEC, MAP_SHARED, descriptor, 0) : MAP_FAILED;
+    // An old size of 0 maps shared pages a second time. Being anonymous, they are memory that perf looks up in its map file.
+    void* execute = memory.writable_ ? mremap(memory.writable_, 0, memory.size_, MREMAP_MAYMOVE) : MAP_FAILED;
     if (execute != MAP_FAILED) memory.executable_ = static_cast<u8*>(execute);
+    const bool permitted = memory.executable_ && mprotect(execute, memory.size_, PROT_READ | PROT_EXEC) == 0;
     int why = errno;
-    if (descriptor >= 0) close(descriptor);
-    if (!memory.writable_ || !memory.executable_) {
+    if (!permitted) {
         return make_error(ErrorCode::kOutOfMemory, "cannot map {} MiB for translated code: {} (try -accel interp)", size >> 20, errno_text(why));
     }
     return memory;

@@ -6,6 +6,7 @@
 #include <pthread.h>
 #include <sched.h>
 #include <time.h>
+#include <unistd.h>
 
 #include <cerrno>
 #include <chrono>
@@ -31,6 +32,7 @@ void sleep_until_ns(u64 deadline) {
 }
 
 void yield_thread() { sched_yield(); }
+unsigned process_id() { return static_cast<unsigned>(getpid()); }
 
 bool WakeEvent::wait_until(u64 deadline) {
     std::unique_lock lock(mutex_);

@@ -16,6 +16,8 @@ void name_thread(const char* name);
 void sleep_until_ns(u64 deadline);
 /// Lets other threads run.
 void yield_thread();
+/// Number of this process, as tools of the host name it.
+unsigned process_id();
 
 /// A binary event. signal() before the wait is not lost. Any number of signallers, one waiter.
 class WakeEvent {

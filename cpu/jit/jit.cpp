@@ -6,6 +6,7 @@
 #include "cpu/cpu_model.h"
 #include "cpu/dispatch.h"
 #include "cpu/jit/stubs.h"
+#include "cpu/jit/translation_listener.h"
 #include "cpu/jit/translator.h"
 #include "cpu/ops/pseudo.h"
 #include "mmu/guest_access.h"
@@ -45,11 +46,22 @@ bool Jit::translate(Block& block, bool use_groups) {
     if (!entry || (entry->ppn & ~(u64{1} << 63)) != block.ppn) return false;
     const u8* bytes = reinterpret_cast<const u8*>(linear + entry->host_delta);
     u8 copy[kMaxBlockInsns * 15];
-    guest_copy_out(copy, bytes, block.byte_count);
+    const unsigned on_page = std::min<unsigned>(block.byte_count, static_cast<unsigned>(kPageSize - (linear & kPageOffsetMask)));
+    guest_copy_out(copy, bytes, on_page);
+    if (block.crosses()) {
+        const CodeTlbEntry* second = cpu_.mmu.context()->probe_code(block.second_page());
+        if (!second || (second->ppn & ~(u64{1} << 63)) != block.second_ppn) return false;
+        guest_copy_out(copy + on_page, reinterpret_cast<const u8*>(block.second_page() + second->host_delta), block.byte_count - on_page);
+    }
     u8* start = emitter_.cursor;
     if (!Translator(*this, cpu_, block, use_groups).run(copy)) {
         emitter_.cursor = start;
         return false;
+    }
+    if (listener_) {
+        const unsigned bits = block.mode & mode_bits::kLong64 ? 64 : block.mode & mode_bits::kCode32 ? 32 : 16;
+        listener_->translated({cpu_.index, linear, bits, block.insn_count, {copy, block.byte_count},
+                               {start, emitter_.cursor}, reinterpret_cast<u64>(executable(start))});
     }
     emitter_.cursor = reinterpret_cast<u8*>((reinterpret_cast<u64>(emitter_.cursor) + 15) & ~u64{15});
     ++counters_.blocks;

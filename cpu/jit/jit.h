@@ -22,6 +22,8 @@ struct TlbContext;
 
 namespace shadowbox::jit {
 
+class TranslationListener;
+
 /// Why emitted code came back.
 enum class ExitKind : u32 {
     kLink,      ///< a direct jump that is not linked; argument: Link number
@@ -77,6 +79,7 @@ class Jit {
     /// No room for another block: all blocks have to be flushed.
     bool full() const { return bytes_used() + kRoom > memory_.size(); }
     void set_hot_entries(u32 entries) { hot_entries_ = entries; }
+    void set_listener(TranslationListener* listener) { listener_ = listener; }
     u64 bytes_used() const { return static_cast<u64>(emitter_.cursor - memory_.writable()); }
     void inspect(Inspector& inspector) const;
     void cell_completed() { cell_done_ = true; }
@@ -125,6 +128,7 @@ class Jit {
     u32 hot_entries_ = 30;  ///< executions before a block is translated
     bool cell_done_ = false, crossed_ = false;
     JitCounters counters_;
+    TranslationListener* listener_ = nullptr;
     std::vector<u64> by_row_run_, by_row_left_;  ///< cells run for emitted code, and exits to cells, by opcode row
     // Stubs, writable view.
     using EnterCode = void (*)(const u8* code, u32 flags);

@@ -23,7 +23,8 @@ bool Translator::run(const u8* bytes) {
         else if (s.reads || (s.row->flags_written && s.live_after & ~s.writes)) decided = wants_host = true;
         else if (s.writes) decided = true;
     }
-    if (exact) wants_host = false;
+    if (exact || block_.crosses()) wants_host = false;
+    if (block_.crosses()) dead_at_entry = false;
     wants_poll_ = (last.row->attributes & aBranch) && (!is_direct_jump(last) || backward(static_cast<u64>(last.insn.disp), static_cast<unsigned>(steps_.size()) - 1));
 
     start_ = e_.cursor;
@@ -38,6 +39,11 @@ bool Translator::run(const u8* bytes) {
         if (!dead_at_entry) e_.save_flags();
         entry_frame = e_.cursor;
         flags_ = dead_at_entry ? FlagsIn::kDead : FlagsIn::kFrame;
+    }
+    if (block_.crosses()) {
+        // Who jumps here on the same page has not looked at the next one.
+        emit_code_check(e_, block_.second_page(), block_.second_ppn);
+        leave_if(kNe, 0, ExitKind::kLookup);
     }
     if (exact) {
         e_.alu_imm(5, in_frame(offsetof(Frame, budget)), static_cast<i32>(block_.cost));

@@ -14,7 +14,7 @@ Block* resolve_link(Vcpu& cpu, u64 target, unsigned slot) {
     Block* to = cpu.blocks->probe(cpu, target);
     if (!to) to = cpu.blocks->find(cpu);
     // find() may have flushed the cache (and `from` with it), or made a block that is not kept.
-    if (to && from->ppn != kInvalidPpn.value && to->ppn != kInvalidPpn.value && cpu.blocks->generation() == generation) from->link[slot] = to;
+    if (to && !to->crosses() && from->ppn != kInvalidPpn.value && to->ppn != kInvalidPpn.value && cpu.blocks->generation() == generation) from->link[slot] = to;
     return to;
 }
 

@@ -136,7 +136,12 @@ SB_OP(op_clflush) {
     u8 byte;
     return load_operand<u8>(cpu, insn, byte);  // may fault like a load (SDM 2A CLFLUSH)
 }
-SB_OP(op_pause) { return true; }
+/// Whoever spins waits for another vCPU, which may be waiting for the host CPU that the spinning burns.
+SB_OP(op_pause) {
+    constexpr u32 kPausesBetweenYields = 64;  // about a microsecond
+    if (!cpu.alone && !cpu.exact_time && ++cpu.pauses % kPausesBetweenYields == 0) yield_thread();
+    return true;
+}
 
 SB_END(op_rdmsr) {
     u64 value;

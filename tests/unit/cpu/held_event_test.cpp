@@ -26,6 +26,30 @@ void start_counting(SimdMachine& machine) {
 }
 }  // namespace
 
+TEST_CASE("cpu: an interrupt whose delivery waits for a page is part of a save state") {
+    SimdMachine machine;
+    Vcpu& cpu = *machine.cpu;
+    cpu.safepoint.enter();
+    start_counting(machine);
+    u64 interrupted = cpu.rip;
+    machine.pager.page = Gpa(kFrame).ppn();
+    machine.pager.waits = 1;
+    cpu.apic->post(kVector, false);
+    REQUIRE(cpu.run(100) == ExitReason::kWaitPage);  // the controller has been acknowledged: only the vCPU knows of it now
+    Archive saved;
+    cpu.serialize(saved);
+    cpu.mmu.wait_for_page();
+    cpu.reset();
+
+    Archive loaded(saved.bytes());
+    cpu.serialize(loaded);
+    REQUIRE_FALSE(loaded.failed());
+    CHECK(cpu.run(100) == ExitReason::kHalt);
+    CHECK(cpu.rip == kHandler + 1);
+    CHECK(machine.get<u64>(kFrame) == interrupted);
+    cpu.safepoint.leave();
+}
+
 TEST_CASE("cpu: an interrupt whose delivery waited for a page lets no instruction run before it") {
     SimdMachine machine;
     Vcpu& cpu = *machine.cpu;

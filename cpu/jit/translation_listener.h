@@ -1,0 +1,28 @@
+// SPDX-License-Identifier: MIT
+// Who wants to see each block as it is translated: the log of -d in_asm,out_asm and the perf map. Told by the vCPU's thread,
+// with all vCPUs of all guests calling at once; what it is shown is valid during the call only.
+#pragma once
+
+#include <span>
+
+#include "core/integers.h"
+
+namespace shadowbox::jit {
+
+struct Translation {
+    unsigned vcpu;
+    u64 rip;                      ///< linear address of the first guest byte
+    unsigned bits;                ///< 16, 32 or 64
+    unsigned instructions;        ///< guest instructions
+    std::span<const u8> guest;
+    std::span<const u8> host;     ///< readable here
+    u64 host_address;             ///< where it is executed
+};
+
+class TranslationListener {
+ public:
+    virtual ~TranslationListener() = default;
+    virtual void translated(const Translation& block) = 0;
+};
+
+}  // namespace shadowbox::jit
