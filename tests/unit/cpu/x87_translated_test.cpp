@@ -91,8 +91,7 @@ class Random {
     std::mt19937_64 engine_;
 };
 
-/// Any x87 encoding with an operand at [rdi + disp8], [rdi + rcx * 4 + disp8] or [rbx + disp8], or none. Not those that write a
-/// control word at random.
+/// Any x87 encoding, its operand by one of several address forms. Not those that load a control word at random.
 void add_x87(Random& r, Bytes& code) {
     for (;;) {
         u8 opcode = static_cast<u8>(0xD8 + r.below(8)), modrm = static_cast<u8>(r.bits());
@@ -103,7 +102,11 @@ void add_x87(Random& r, Bytes& code) {
         }
         if ((opcode == 0xD9 && (reg == 4 || reg == 5)) || (opcode == 0xDD && reg == 4)) continue;
         u8 disp = static_cast<u8>(r.below(0x70));
-        switch (r.below(8)) {
+        switch (r.below(12)) {
+            case 2: code.insert(code.end(), {0x64, opcode, static_cast<u8>(0x46 | reg << 3), disp}); return;        // [fs:rsi + disp8]
+            case 3: code.insert(code.end(), {0x43, opcode, static_cast<u8>(0x44 | reg << 3), 0xF7, disp}); return;  // [r15 + r14 * 8 + disp8]
+            case 4: code.insert(code.end(), {0x67, opcode, static_cast<u8>(0x47 | reg << 3), disp}); return;        // [edi + disp8]
+            case 5: code.insert(code.end(), {opcode, static_cast<u8>(0x04 | reg << 3), 0x25, disp, 0x01, 0x01, 0}); return;  // [0x10100 + disp8]
             case 0: code.insert(code.end(), {opcode, static_cast<u8>(0x44 | reg << 3), 0x8F, disp}); return;
             case 1: code.insert(code.end(), {opcode, static_cast<u8>(0x43 | reg << 3), static_cast<u8>(disp & 15)}); return;
             default: code.insert(code.end(), {opcode, static_cast<u8>(0x47 | reg << 3), disp}); return;
@@ -117,6 +120,8 @@ void add_other(Random& r, Bytes& code) {
         {0x48, 0x83, 0xC7, 0x08},                    // add rdi, 8
         {0x48, 0x8D, 0x7F, 0xF8},                    // lea rdi, [rdi - 8]
         {0x48, 0xFF, 0xC1},                          // inc rcx
+        {0x49, 0x83, 0xC7, 0x08},                    // add r15, 8
+        {0x49, 0xFF, 0xCE},                          // dec r14
         {0x48, 0x0F, 0xAE, 0x86, 0, 0, 0, 0},        // fxsave64 [rsi]
         {0x0F, 0xAE, 0x86, 0, 2, 0, 0},              // fxsave [rsi + 512]
         {0xD9, 0x6D, 0x00},                          // fldcw [rbp]
@@ -177,6 +182,7 @@ void run_random(u64 seed, unsigned rounds, bool all_masked, With with) {
         both.each([&](SimdMachine& m) {
             m.memory.write(Gpa(kData), data);
             m.memory.write(Gpa(kEdge - data.size()), data);
+            m.memory.write(Gpa(kData + 0x1800), data);
             m.put(kData + 0x400, static_cast<u16>(control1));
             m.put(kData + 0x402, static_cast<u16>(control2));
             m.cpu->x87 = f;
@@ -188,6 +194,9 @@ void run_random(u64 seed, unsigned rounds, bool all_masked, With with) {
             m.cpu->gpr[kRbx] = kEdge - 16;
             m.cpu->gpr[kRbp] = kData + 0x400;
             m.cpu->gpr[kRsi] = kData + 0x1000;
+            m.cpu->gpr[kR14] = 3;
+            m.cpu->gpr[kR15] = kData + 0x20;
+            m.cpu->seg[kFs].base = 0x800;
         });
         Bytes code;
         for (unsigned n = 1 + r.below(24); n > 0; --n) {
