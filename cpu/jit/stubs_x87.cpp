@@ -34,8 +34,10 @@ void Stubs::make_load_x87() {
     e_.alu_imm(4, hRcx, 0x3F, false);
     e_.alu_imm(7, hRcx, 0x3F, false);
     Fixup unmasked = e_.jcc_forward(kNe);
-    e_.byte(0xDB);  // fninit: TOP is 0, so eight loads put register n at st[n]
-    e_.byte(0xE3);
+    // PXOR MM0, MM0 and EMMS: TOP is 0 and all registers are empty, so eight loads put register n at st[n]. FNINIT is slower.
+    e_.op({0, 1, 0xEF}, 0, 0);
+    e_.byte(0x0F);
+    e_.byte(0x77);
     for (i32 n = 7; n >= 0; --n) e_.op({0, 0, 0xDB}, 5, at(hRax, static_cast<i32>(offsetof(X87State, st)) + n * static_cast<i32>(sizeof(Float80))));
     e_.op({0, 1, 0xB7}, hRcx, at(hRax, offsetof(X87State, status)));
     e_.store32(in_frame(kEnvironment + 4), hRcx);

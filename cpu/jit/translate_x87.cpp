@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: MIT
 // x87 instructions run as themselves: the guest's register stack is the host's, loaded at a block's first use (stubs_x87.cpp)
-// while the guest masks every x87 exception. Otherwise, and for state images and FNINIT, the interpreter does the row.
+// while the guest masks every x87 exception. Otherwise, and for state images and FNINIT, the interpreter does the row. That
+// executes the host's instruction for the transcendental functions too (ops/x87_transcendental.cpp); if it ever does not, they
+// are to leave here.
 //
 // The instruction and data pointers (SDM 1 8.1.8) are the last non-control instruction's, as ops/x87_stack.h notes them. They
 // are stored only where somebody may look: before the block ends, before C++ runs, on the way out. The data pointer is computed
