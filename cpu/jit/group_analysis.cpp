@@ -122,12 +122,14 @@ void Translator::find_groups() {
 /// Size and direction of the ModRM operand's access, for the forms that the emitters probe once.
 bool Translator::explicit_access(const Step& s, unsigned& size, bool& write) const {
     const OpcodeRow& row = *s.row;
-    if (row.attributes & (aSys | aString) || (row.feature != OpFeature::Base && !(row.attributes & aNative))) return false;
+    if (row.attributes & (aSys | aString) || (row.feature != OpFeature::Base && row.feature != OpFeature::X87 && !(row.attributes & aNative))) return false;
     for (unsigned n = 0; n < 4; ++n) {
         switch (row.operands[n]) {
             case Operand::Eb: case Operand::Ew: case Operand::Ed: case Operand::Eq: case Operand::Ev: case Operand::Ey:
             case Operand::Mb: case Operand::Mw: case Operand::Md: case Operand::Mq: case Operand::My: case Operand::Mdq:
             case Operand::Wb: case Operand::Ww: case Operand::Wd: case Operand::Wq: case Operand::Wdq:
+            case Operand::Mf32: case Operand::Mf64: case Operand::Mf80: case Operand::Mi16: case Operand::Mi32: case Operand::Mi64: case Operand::Mbcd:
+            case Operand::Qq: case Operand::Qd:
                 size = operand_size(s, row.operands[n]);
                 write = (row.attributes & aMemWrite) && (n == 0);
                 return true;

@@ -27,7 +27,7 @@ Expected<std::unique_ptr<Jit>> Jit::make(Vcpu& cpu) {
     return std::unique_ptr<Jit>(new Jit(cpu, std::move(*memory)));
 }
 
-Jit::Jit(Vcpu& cpu, CodeMemory memory) : cpu_(cpu), memory_(std::move(memory)) {
+Jit::Jit(Vcpu& cpu, CodeMemory memory) : cpu_(cpu), memory_(std::move(memory)), x87_image_(std::make_unique<X87Image>()) {
     emitter_.cursor = memory_.writable();
     Stubs(*this, false).make();
     by_row_run_.resize(kOpcodeRowCount);
@@ -98,6 +98,10 @@ Block* Jit::make_cell(const Block& block, unsigned cell, unsigned done, const In
 void Jit::run_cell(Jit* jit, Block* cell, Frame* frame) {
     Vcpu& cpu = jit->cpu_;
     ++jit->by_row_run_[cell->insns[0].row];
+    if (frame->x87_loaded) {
+        jit->take_x87();
+        frame->x87_loaded = 0;
+    }
     cpu.flags.set(flags_of_image(frame->flags));
     cpu.budget = cpu.exact_time ? frame->budget : cpu.budget;
     cpu.block = cell;
@@ -207,6 +211,7 @@ Resume Jit::run(Block* block) {
         ++counters_.entries;
         enter_(executable(block->code.frame_flags), image_of_flags(cpu_.flags.value()));
         cpu_.flags.set(flags_of_image(exit_.flags));
+        if (exit_.x87_loaded) take_x87();
         if (cpu_.exact_time) cpu_.budget = exit_.budget;
         ++counters_.exits[exit_.kind];
         // An instruction has run since the one that cast the shadow (STI, MOV SS), if there was one.

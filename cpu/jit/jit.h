@@ -14,6 +14,7 @@
 #include "core/inspect.h"
 #include "cpu/block.h"
 #include "cpu/jit/emitter.h"
+#include "cpu/jit/x87_image.h"
 
 namespace shadowbox {
 class Vcpu;
@@ -114,11 +115,13 @@ class Jit {
     // Called by emitted code.
     static u32 fill_tlb(Vcpu* cpu, u64 gva, u32 size_and_write);
     static void run_cell(Jit* jit, Block* cell, Frame* frame);
+    void take_x87();  ///< the stored x87 image becomes the vCPU's state
 
     Vcpu& cpu_;
     CodeMemory memory_;
     Emitter emitter_;
     Exit exit_;
+    std::unique_ptr<X87Image> x87_image_;
     TlbContext* tlb_ = nullptr;
     JumpEntry* jump_table_ = nullptr;
     JumpTable tables_[4];
@@ -133,7 +136,7 @@ class Jit {
     // Stubs, writable view.
     using EnterCode = void (*)(const u8* code, u32 flags);
     EnterCode enter_ = nullptr;
-    u8 *exit_host_flags_ = nullptr, *exit_stub_ = nullptr, *fill_stub_ = nullptr, *cell_stub_ = nullptr, *load_vectors_ = nullptr, *stack_stub_ = nullptr, *first_block_ = nullptr;
+    u8 *exit_host_flags_ = nullptr, *exit_stub_ = nullptr, *fill_stub_ = nullptr, *cell_stub_ = nullptr, *load_vectors_ = nullptr, *load_x87_ = nullptr, *stack_stub_ = nullptr, *first_block_ = nullptr;
 };
 
 /// First cell of a block that counts its executions, and of one that has code.

@@ -106,6 +106,7 @@ void Stubs::make_exit() {
     e_.load(hRcx, in_frame(offsetof(Frame, budget)));
     e_.store(at(hRax, offsetof(Jit::Exit, budget)), hRcx);
     store_state();
+    store_x87(0);
     e_.op({0, 0, 0x80}, 7, in_frame(offsetof(Frame, vectors_loaded)));
     e_.byte(0);
     Fixup none = e_.jcc_forward(kE);
@@ -122,6 +123,7 @@ void Stubs::make_fill() {
     constexpr i32 kShift = 16;  // the return address and the alignment
     e_.alu_imm(5, hRsp, 8);
     for (u8 host : kCallerSavedHomes) e_.store(in_frame(frame_gpr(guest_of(host)) + kShift), host);
+    store_x87(kShift);
     e_.op({0, 0, 0x80}, 7, in_frame(static_cast<i32>(offsetof(Frame, vectors_loaded)) + kShift));
     e_.byte(0);
     Fixup keep = e_.jcc_forward(kNe);
@@ -132,6 +134,7 @@ void Stubs::make_fill() {
         e_.call_reg(hRax);
     };
     auto leave = [&] {
+        restore_x87(kShift);
         for (u8 host : kCallerSavedHomes) e_.load(host, in_frame(frame_gpr(guest_of(host)) + kShift));
         e_.alu_imm(0, hRsp, 8);
         e_.ret();
@@ -151,6 +154,7 @@ void Stubs::make_cell() {
     e_.pop(hRax);
     e_.store(in_frame(offsetof(Frame, argument)), hRax);
     store_state();
+    store_x87(0);
     e_.op({0, 0, 0x80}, 7, in_frame(offsetof(Frame, vectors_loaded)));
     e_.byte(0);
     Fixup none = e_.jcc_forward(kE);
@@ -208,6 +212,7 @@ void Stubs::make() {
     make_fill();
     make_cell();
     make_load_vectors();
+    make_load_x87();
     make_stack_page();
 }
 

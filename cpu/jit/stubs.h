@@ -18,6 +18,12 @@ class Stubs {
     void make_cell();
     void make_load_vectors();
     void make_stack_page();
+    // x87 (stubs_x87.cpp)
+    void make_load_x87();
+    /// If the guest's stack is loaded: into the image, and the host's is empty; Frame::x87_loaded stays. RSP is `shift` below the
+    /// frame. Uses RAX.
+    void store_x87(i32 shift);
+    void restore_x87(i32 shift);  ///< out of it again; uses RCX
     /// All guest registers and bases from the Vcpu into their homes; uses RAX and RCX.
     void load_state();
     /// Back; keeps RCX. Uses RAX and RSI.

@@ -9,9 +9,10 @@ namespace shadowbox::jit {
 unsigned Translator::operand_size(const Step& s, Operand operand) const {
     switch (operand) {
         case Operand::Eb: case Operand::Gb: case Operand::Mb: case Operand::Wb: case Operand::AL: return 1;
-        case Operand::Ew: case Operand::Gw: case Operand::Mw: case Operand::Ww: return 2;
-        case Operand::Ed: case Operand::Gd: case Operand::Md: case Operand::Wd: case Operand::Rd: return 4;
-        case Operand::Eq: case Operand::Gq: case Operand::Mq: case Operand::Wq: case Operand::Rq: return 8;
+        case Operand::Ew: case Operand::Gw: case Operand::Mw: case Operand::Ww: case Operand::Mi16: return 2;
+        case Operand::Ed: case Operand::Gd: case Operand::Md: case Operand::Wd: case Operand::Rd: case Operand::Mf32: case Operand::Mi32: case Operand::Qd: return 4;
+        case Operand::Eq: case Operand::Gq: case Operand::Mq: case Operand::Wq: case Operand::Rq: case Operand::Mf64: case Operand::Mi64: case Operand::Qq: case Operand::Nq: return 8;
+        case Operand::Mf80: case Operand::Mbcd: return 10;
         case Operand::Ey: case Operand::Gy: case Operand::My: case Operand::Ry: return s.insn.rex_w ? 8 : 4;
         case Operand::Mdq: case Operand::Wdq: return 16;
         default: return s.insn.osize == 1 ? 2 : s.insn.osize == 2 ? 4 : 8;

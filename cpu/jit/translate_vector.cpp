@@ -1,13 +1,14 @@
 // SPDX-License-Identifier: MIT
 // SSE instructions run as themselves: guest XMM registers are the host's, loaded at a block's first use. The host's MXCSR holds
 // the guest's controls with everything masked (host_fpu.h); where the guest unmasks an exception the interpreter runs the row.
+// MMX likewise.
 #include "cpu/jit/forms.h"
 #include "cpu/vcpu.h"
 
 namespace shadowbox::jit {
 
 namespace {
-enum class Kind { kNone, kVectorReg, kVectorRm, kGeneralReg, kGeneralRm, kMemory, kOther };
+enum class Kind { kNone, kVectorReg, kVectorRm, kGeneralReg, kGeneralRm, kMmxReg, kMmxRm, kMemory, kOther };
 
 Kind kind_of(Operand o) {
     switch (o) {
@@ -16,6 +17,8 @@ Kind kind_of(Operand o) {
         case Operand::Wdq: case Operand::Wq: case Operand::Wd: case Operand::Ww: case Operand::Wb: case Operand::Udq: case Operand::Uq: return Kind::kVectorRm;
         case Operand::Gd: case Operand::Gv: case Operand::Gy: return Kind::kGeneralReg;
         case Operand::Eb: case Operand::Ew: case Operand::Ed: case Operand::Eq: case Operand::Ey: case Operand::Ev: case Operand::Rd: case Operand::Ry: return Kind::kGeneralRm;
+        case Operand::Pq: case Operand::Pd: return Kind::kMmxReg;
+        case Operand::Qq: case Operand::Qd: case Operand::Nq: return Kind::kMmxRm;
         case Operand::Mb: case Operand::Mw: case Operand::Md: case Operand::Mq: case Operand::My: case Operand::Mdq: return Kind::kMemory;
         default: return Kind::kOther;
     }
@@ -45,7 +48,7 @@ bool Translator::vector(unsigned i) {
     }
     if (!(row.attributes & aNative) || (row.attributes & aVex)) return false;
     if ((row.attributes & aSseFp) && (block_.mode & mode_bits::kSseUnmasked)) return false;
-    bool reg_is_vector = false, reg_is_general = false, reg_written = false, rm_general = false, rm_written = false, any_vector = false;
+    bool reg_is_vector = false, reg_is_general = false, reg_written = false, rm_general = false, rm_written = false, any_vector = false, any_mmx = row.feature == OpFeature::Mmx;
     unsigned size = 0;
     for (unsigned n = 0; n < 4; ++n) {
         Operand o = row.operands[n];
@@ -55,6 +58,8 @@ bool Translator::vector(unsigned i) {
             case Kind::kVectorReg: reg_is_vector = any_vector = true; break;
             case Kind::kGeneralReg: reg_is_general = true; reg_written = n == 0; break;
             case Kind::kVectorRm: any_vector = true; rm_written = n == 0; size = o == Operand::Udq ? 16 : o == Operand::Uq ? 8 : operand_size(s, o); break;
+            case Kind::kMmxReg: any_mmx = true; break;
+            case Kind::kMmxRm: any_mmx = true; rm_written = n == 0; size = operand_size(s, o); break;
             case Kind::kGeneralRm: rm_general = true; rm_written = n == 0; size = operand_size(s, o); break;
             case Kind::kMemory: rm_written = n == 0; size = operand_size(s, o); break;
         }
@@ -63,6 +68,7 @@ bool Translator::vector(unsigned i) {
     rdx_group_ = carried_rdx_group_;
     rdx_kept_ = true;
     if (any_vector) need_vectors(i);
+    if (any_mmx) need_x87(i);  // MMX registers are the x87 stack's
     rm_written = rm_written && (!s.insn.mem || (row.attributes & aMemWrite));
     Operand2 rm(s.insn.rm);
     bool rm_scratch = false;
@@ -86,6 +92,11 @@ bool Translator::vector(unsigned i) {
     }
     u8 prefix = row.prefix == OpPrefix::P66 ? 0x66 : row.prefix == OpPrefix::PF3 ? 0xF3 : row.prefix == OpPrefix::PF2 ? 0xF2 : 0;
     if (s.insn.osize == 1 && prefix == 0xF2 && row.map == OpMap::M38) e_.byte(0x66);  // CRC32 with a 16-bit source
+    if (row.modrm == modrm::NO) {  // EMMS
+        e_.byte(0x0F);
+        e_.byte(row.opcode);
+        return true;
+    }
     e_.op({prefix, static_cast<u8>(row.map), static_cast<u8>(s.insn.opcode), s.insn.rex_w != 0, size == 1}, reg, rm);
     emit_immediate(s);
     if (reg_scratch && reg_written) e_.store(in_frame(frame_gpr(s.insn.reg)), hRax);

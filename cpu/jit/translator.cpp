@@ -65,6 +65,7 @@ bool Translator::run(const u8* bytes) {
         if (flags_ != FlagsIn::kDead && steps_[i].live_after == 0) flags_ = FlagsIn::kDead;
     }
     if (!ended_) {
+        settle_x87_pointers();
         u64 next = block_.rip + block_.byte_count;
         link_to(next, (next & kPageOffsetMask) != 0);
     }
@@ -87,6 +88,7 @@ bool Translator::translate(unsigned i) {
     if (s.row->feature != OpFeature::Base && (block_.mode & (mode_bits::kFpuEm | mode_bits::kFpuNm | mode_bits::kSseUd)) && needs_state(*s.row)) return false;
     if (cpu_.exact_time && undefined_flags_matter(s)) return false;
     if (s.row->attributes & aSys) return false;
+    if (s.row->feature == OpFeature::X87) return x87(i);
     switch (s.row->map) {
         case OpMap::M0: return general(i);
         case OpMap::M0F: return general_0f(i);
@@ -101,6 +103,7 @@ void Translator::begin(unsigned i) {
     carried_rdx_group_ = rdx_kept_ ? rdx_group_ : -1;
     rdx_group_ = -1;
     rdx_kept_ = false;
+    begin_x87(i);
     if (recover_ < 0 || !(s.gprs_written & recover_gprs_)) return;
     // The registers that the compare could be made again from change. It still can be while this instruction itself runs.
     if ((s.live_after & ~s.writes) == 0) return;
@@ -241,6 +244,8 @@ void Translator::branch_if(u8 condition, u64 target, bool same_page) {
 
 void Translator::call_cell(unsigned i) {
     const Step& s = steps_[i];
+    settle_x87_pointers();
+    steps_[i].x87_ip = steps_[i].x87_dp = -1;
     flags_to_frame();
     Block* cell = jit_.make_cell(block_, s.cell, i, s.insn);
     e_.load_imm(hRcx, reinterpret_cast<u64>(cell));
@@ -248,13 +253,14 @@ void Translator::call_cell(unsigned i) {
     leave_if(kE, i, ExitKind::kLeft);
     flags_ = s.live_after ? FlagsIn::kFrame : FlagsIn::kDead;
     recover_ = -1;
-    vectors_known_ = false;
+    vectors_known_ = x87_known_ = false;
     end_groups();
     ++jit_.counters_.cells;
 }
 
 void Translator::end_in_cell(unsigned i) {
     const Step& s = steps_[i];
+    settle_x87_pointers();
     flags_to_frame();
     ended_ = true;
     if (block_.insns[s.cell].fused) return leave(i);
@@ -293,6 +299,10 @@ void Translator::emit_cold() {
             remake_compare();
             e_.save_flags();
         }
+        if (cold.kind == Cold::kX87) {
+            e_.call(jit_.load_x87_);
+            e_.jcc(kNe, cold.back);
+        }
         if (cold.kind == Cold::kStackPage) {
             gva_again(cold);
             e_.load_imm(hRdx, cold.size_and_write & (kFillNeedsWrite - 1));
@@ -308,6 +318,7 @@ void Translator::emit_cold() {
             e_.jcc(kNe, cold.back);
         }
         if (cold.exit == ExitKind::kIndirect) e_.store(in_frame(offsetof(Frame, argument)), hRax);
+        store_x87_pointers(steps_[cold.step].x87_ip, steps_[cold.step].x87_dp);
         cell_exit(steps_[cold.step].cell, cold.exit);
     }
 }

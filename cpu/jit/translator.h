@@ -43,6 +43,7 @@ struct Step {
     u32 gprs_written = 0;   ///< bits by number, at least those that change
     bool may_exit = false;
     Access operand, stack;
+    i16 x87_ip = -1, x87_dp = -1;    ///< steps whose FIP and FDP are not stored yet when this one begins
 };
 
 enum class FlagsIn : u8 { kHost, kFrame, kRecover, kDead };
@@ -71,7 +72,7 @@ class Translator {
 
     // --- leaving ---
     struct Cold {
-        enum Kind : u8 { kProbe, kLeave, kVectors, kLink, kStackPage } kind;
+        enum Kind : u8 { kProbe, kLeave, kVectors, kX87, kLink, kStackPage } kind;
         FlagsIn flags;
         u16 step;
         Fixup from;
@@ -142,6 +143,12 @@ class Translator {
     bool ret(unsigned i);
     bool vector(unsigned i);           // translate_vector.cpp
     void need_vectors(unsigned i);
+    bool x87(unsigned i);              // translate_x87.cpp
+    void need_x87(unsigned i);
+    void load_control_word(unsigned i, const Mem& where);
+    void begin_x87(unsigned i);
+    void store_x87_pointers(int ip, int dp);
+    void settle_x87_pointers();        ///< whoever comes next may look at them; destroys RAX and RCX
     void emit_immediate(const Step& s);
 
     unsigned operand_size(const Step& s, Operand operand) const;
@@ -161,7 +168,8 @@ class Translator {
     FlagsIn flags_ = FlagsIn::kFrame;
     int recover_ = -1;            ///< step whose compare made the flags and can be made again
     u32 recover_gprs_ = 0;        ///< registers it reads
-    bool vectors_known_ = false;
+    bool vectors_known_ = false, x87_known_ = false;
+    int x87_ip_ = -1, x87_dp_ = -1;  ///< steps whose FIP and FDP are not stored yet
     bool polled_ = false, wants_poll_ = false, ended_ = false;
     unsigned current_ = 0;
     u8* start_ = nullptr;

@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: MIT
 // FPREM, FPREM1, FSCALE, FXTRACT and the transcendental functions (SDM 1 8.3.7, 8.3.8). All of them go
 // through run_function(), the one
-// place to put an implementation that does not depend on the host; today that is the host's own instruction.
+// place to put an implementation that does not depend on the host; today that is the host's own instruction, and translated
+// code (cpu/jit/translate_x87.cpp) has it in line.
 #include "cpu/ops/x87_stack.h"
 
 namespace shadowbox {
