@@ -23,7 +23,9 @@ struct BlockCode {
     u8* host_flags = nullptr;   ///< guest flags are in the host's
     u8* checked = nullptr;      ///< flags in the frame; first checks that the page is still mapped here
     u32 incoming = 0;           ///< list of links into it
-    u32 crossings = 0;          ///< how often accesses that share a check were found on two pages
+    u8 crossings = 0;           ///< how often accesses that share a check were found on two pages
+    u8 misses = 0;              ///< how often its page slots were found to miss all the time
+    u8 avoid = 0;               ///< TranslationOptions that did not do; survives the code
 };
 
 struct Block {

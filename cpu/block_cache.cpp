@@ -103,6 +103,7 @@ Block* BlockCache::allocate(unsigned cells) {
 
 void BlockCache::kill(Block* block) {
     if (block->ppn == kInvalidPpn.value) return;  // by its other page
+    if (cpu_.jit) cpu_.jit->forget(*block);
     // The block may be running: its cells from here on look the code up again, as the manual lets a processor do (SDM 3A 8.1.3).
     for (unsigned i = 0; i < block->cells; ++i) block->insns[i].handler = op_stale;
     Block*& head = buckets_[bucket_of(block->rip, block->ppn)];
@@ -110,7 +111,6 @@ void BlockCache::kill(Block* block) {
         if (*at == block) { *at = block->next_in_bucket; break; }
     }
     if (Block*& slot = jump_[jump_index(block->rip)]; slot == block) slot = nullptr;
-    if (cpu_.jit) cpu_.jit->forget(*block);
     block->ppn = kInvalidPpn.value;
     block->link[0] = block->link[1] = nullptr;
 }

@@ -2,7 +2,11 @@
 #include "cpu/jit/jit.h"
 
 #include <algorithm>
+#include <array>
+#include <utility>
 
+#include "core/host/host_time.h"
+#include "cpu/breakpoints.h"
 #include "cpu/cpu_model.h"
 #include "cpu/dispatch.h"
 #include "cpu/jit/stubs.h"
@@ -15,7 +19,9 @@ namespace shadowbox::jit {
 
 namespace {
 constexpr u64 kCodeBytes = 64u << 20;
-constexpr u32 kMaxCrossings = 16;  ///< then a block is translated again without shared checks
+constexpr u8 kMaxCrossings = 16;  ///< then a block is translated again without shared checks
+constexpr u8 kMaxMisses = 3;      ///< then without page slots
+constexpr u64 kFrequentMissNs = 40;
 }  // namespace
 
 u64 flags_of_image(u32 image) { return (image >> 8 & 0xD5) | (image & 1 ? rflags::kOF : 0); }
@@ -38,33 +44,45 @@ Jit::Jit(Vcpu& cpu, CodeMemory memory) : cpu_(cpu), memory_(std::move(memory)), 
 
 Jit::~Jit() = default;
 
-bool Jit::translate(Block& block, bool use_groups) {
+bool Jit::translate(Block& block) {
     block.heat = 0;
     if (full()) return false;
-    const u64 linear = block.rip;
-    const CodeTlbEntry* entry = cpu_.mmu.context()->probe_code(linear);
-    if (!entry || (entry->ppn & ~(u64{1} << 63)) != block.ppn) return false;
-    const u8* bytes = reinterpret_cast<const u8*>(linear + entry->host_delta);
-    u8 copy[kMaxBlockInsns * 15];
-    const unsigned on_page = std::min<unsigned>(block.byte_count, static_cast<unsigned>(kPageSize - (linear & kPageOffsetMask)));
-    guest_copy_out(copy, bytes, on_page);
-    if (block.crosses()) {
-        const CodeTlbEntry* second = cpu_.mmu.context()->probe_code(block.second_page());
-        if (!second || (second->ppn & ~(u64{1} << 63)) != block.second_ppn) return false;
-        guest_copy_out(copy + on_page, reinterpret_cast<const u8*>(block.second_page() + second->host_delta), block.byte_count - on_page);
-    }
     u8* start = emitter_.cursor;
-    if (!Translator(*this, cpu_, block, use_groups).run(copy)) {
+    Translator translator(*this, cpu_, block);
+    if (!translator.run()) {
         emitter_.cursor = start;
         return false;
     }
-    if (listener_) {
-        const unsigned bits = block.mode & mode_bits::kLong64 ? 64 : block.mode & mode_bits::kCode32 ? 32 : 16;
-        listener_->translated({cpu_.index, linear, bits, block.insn_count, {copy, block.byte_count},
-                               {start, emitter_.cursor}, reinterpret_cast<u64>(executable(start))});
-    }
+    if (listener_) report(translator, start);
     emitter_.cursor = reinterpret_cast<u8*>((reinterpret_cast<u64>(emitter_.cursor) + 15) & ~u64{15});
     ++counters_.blocks;
+    return true;
+}
+
+void Jit::report(const Translator& translator, const u8* start) const {
+    std::vector<std::array<u8, kMaxBlockInsns * 15>> bytes(translator.parts().size());
+    std::vector<Translation::GuestCode> guest;
+    for (const Part& part : translator.parts()) {
+        if (&part > translator.parts().data() && part.block == translator.parts().front().block) break;  // a loop's second copy
+        u8* copy = bytes[guest.size()].data();
+        if (read_code(*part.block, copy)) guest.push_back({part.block->rip, part.block->insn_count, {copy, part.block->byte_count}});
+    }
+    if (guest.empty()) return;
+    const u64 mode = translator.parts().front().block->mode;
+    const unsigned bits = mode & mode_bits::kLong64 ? 64 : mode & mode_bits::kCode32 ? 32 : 16;
+    listener_->translated({cpu_.index, bits, guest, {start, emitter_.cursor}, reinterpret_cast<u64>(executable(start))});
+}
+
+bool Jit::read_code(const Block& block, u8* to) const {
+    const u64 linear = block.rip;
+    const CodeTlbEntry* entry = cpu_.mmu.context()->probe_code(linear);
+    if (!entry || (entry->ppn & ~(u64{1} << 63)) != block.ppn) return false;
+    const unsigned on_page = std::min<unsigned>(block.byte_count, static_cast<unsigned>(kPageSize - (linear & kPageOffsetMask)));
+    guest_copy_out(to, reinterpret_cast<const u8*>(linear + entry->host_delta), on_page);
+    if (!block.crosses()) return true;
+    const CodeTlbEntry* second = cpu_.mmu.context()->probe_code(block.second_page());
+    if (!second || (second->ppn & ~(u64{1} << 63)) != block.second_ppn) return false;
+    guest_copy_out(to + on_page, reinterpret_cast<const u8*>(block.second_page() + second->host_delta), block.byte_count - on_page);
     return true;
 }
 
@@ -74,7 +92,7 @@ bool Jit::warm(Block& block) {
     return true;
 }
 
-Block* Jit::make_cell(const Block& block, unsigned cell, unsigned done, const Insn&) {
+Block* Jit::make_cell(const Block& block, unsigned cell, unsigned done) {
     constexpr size_t kBytes = sizeof(Block) + 2 * sizeof(Insn);
     cells_.push_back(std::make_unique<u8[]>(kBytes));
     Block* one = reinterpret_cast<Block*>(cells_.back().get());
@@ -106,7 +124,7 @@ void Jit::run_cell(Jit* jit, Block* cell, Frame* frame) {
     cpu.budget = cpu.exact_time ? frame->budget : cpu.budget;
     cpu.block = cell;
     cpu.exit = ExitReason::kNone;
-    jit->cell_done_ = false;
+    jit->cell_done_ = jit->code_died_ = false;
     const Insn* insn = cell->insns;
     cpu.in_cell = true;
     cpu.interrupt_shadow = false;
@@ -121,21 +139,39 @@ void Jit::run_cell(Jit* jit, Block* cell, Frame* frame) {
     bool ended = cell->cells == 1 && cpu.exit == ExitReason::kNone && cpu.budget > 0 && cpu.mode == cell->mode &&
                  !cpu.safepoint.attention.load(std::memory_order_relaxed);
     frame->cell_done = jit->cell_done_ || ended;
+    if (jit->cell_done_ && jit->code_died_) {
+        // It may be the code behind this very instruction.
+        frame->cell_done = 0;
+        cpu.rip = cell->rip + cell->insns[0].rip_offset + cell->insns[0].length;
+        if (cpu.exact_time) cpu.budget += static_cast<i64>(cell->cost) - 1;
+    }
     frame->flags = image_of_flags(cpu.flags.value());
     frame->budget = cpu.budget;
     jit->tlb_ = cpu.mmu.context();
 }
 
-u32 Jit::fill_tlb(Vcpu* cpu, u64 gva, u32 size_and_write) {
-    const unsigned size = size_and_write & (kFillNeedsWrite - 1);
+u32 Jit::fill_tlb(Vcpu* cpu, u64 gva, u32 size_and_write, Frame* frame) {
+    const unsigned size = size_and_write & kFillSize;
     const bool write = size_and_write & kFillWrite;
-    ++cpu->jit->counters_.fills;
-    cpu->jit->crossed_ = (gva & kPageOffsetMask) + size > kPageSize;
-    if (cpu->jit->crossed_ || cpu->alignment_checked || !is_canonical(gva, cpu->cr4)) return 0;
+    Jit& jit = *cpu->jit;
+    if (frame->slot_misses < 0) {
+        frame->slot_misses = kSlotMisses;
+        const u64 now = host_monotonic_ns();
+        jit.slots_miss_ = now - std::exchange(jit.slots_looked_at_, now) < kSlotMisses * kFrequentMissNs;
+        if (jit.slots_miss_) return 0;
+    }
+    ++jit.counters_.fills;
+    jit.crossed_ = (gva & kPageOffsetMask) + size > kPageSize;
+    if (jit.crossed_ || cpu->alignment_checked || !is_canonical(gva, cpu->cr4) || watches_page(*cpu, gva)) return 0;
+    const u64 moved = cpu->mmu.counters().pages_moved;
     Resolved found = cpu->mmu.resolve(Gva(gva), size, write ? MemoryAccess::kWrite : MemoryAccess::kRead);
-    if (found.kind != Resolved::Kind::kHost) return 0;
+    // A slot or a checked group may hold where the page was.
+    if (found.kind != Resolved::Kind::kHost || cpu->mmu.counters().pages_moved != moved) return 0;
     const TlbContext* tlb = cpu->mmu.context();
-    return size_and_write & kFillNeedsWrite ? tlb->probe_write(gva, size) != nullptr : tlb->probe_read(gva, size) != nullptr;
+    if (!(size_and_write & kFillNeedsWrite)) return tlb->probe_read(gva, size) != nullptr;
+    const bool writable = tlb->probe_write(gva, size) != nullptr;
+    jit.crossed_ = !writable && !write;  // the group wants more than this access needs
+    return writable;
 }
 
 // --- links ---
@@ -152,6 +188,7 @@ void Jit::connect(Link& link, u32 number, Block& to) {
 }
 
 void Jit::forget(Block& block) {
+    code_died_ = true;
     if (!block.code.frame_flags) return;
     for (u32 number = block.code.incoming; number;) {
         Link& link = links_[number];
@@ -165,13 +202,16 @@ void Jit::forget(Block& block) {
         JumpEntry& entry = table.entries[jump_index(block.rip)];
         if (entry.rip == block.rip) entry = JumpEntry{};
     }
+    const u8 avoid = block.code.avoid;
     block.code = BlockCode{};
+    block.code.avoid = avoid;
 }
 
 void Jit::flush() {
     ++counters_.flushes;
     emitter_.cursor = first_block_;
     links_.resize(1);
+    group_exits_.clear();
     cells_.clear();
     for (JumpTable& table : tables_) {
         if (table.entries) std::fill_n(table.entries.get(), kJumpEntries, JumpEntry{});
@@ -192,6 +232,17 @@ void Jit::select_jump_table(u64 mode) {
     chosen->last_use = ++table_clock_;
     jump_table_ = chosen->entries.get();
     table_mode_ = mode;
+}
+
+/// A group check or a page slot of its translation failed.
+void Jit::reconsider(Block& head) {
+    u8 avoid = head.code.avoid;
+    if (std::exchange(crossed_, false) && ++head.code.crossings == kMaxCrossings) avoid |= kAvoidGroups;
+    if (std::exchange(slots_miss_, false) && ++head.code.misses == kMaxMisses) avoid |= kAvoidSlots;
+    if (avoid == head.code.avoid || head.ppn == kInvalidPpn.value) return;
+    forget(head);
+    head.code.avoid = avoid;
+    if (!translate(head)) head.insns[0].handler = head.first;
 }
 
 // --- running ---
@@ -217,16 +268,15 @@ Resume Jit::run(Block* block) {
         // An instruction has run since the one that cast the shadow (STI, MOV SS), if there was one.
         // A cell that C++ ran may have cast it itself.
         const ExitKind kind = static_cast<ExitKind>(exit_.kind);
-        if (kind == ExitKind::kLink || (kind != ExitKind::kLeft && kind != ExitKind::kRip && exit_.cell > 0)) cpu_.interrupt_shadow = false;
+        if (kind == ExitKind::kLink || (kind != ExitKind::kLeft && kind != ExitKind::kRip && (exit_.cell > 0 || exit_.argument != reinterpret_cast<u64>(block)))) cpu_.interrupt_shadow = false;
         Block* from = reinterpret_cast<Block*>(exit_.argument);
         switch (kind) {
             case ExitKind::kCell: return resume_cell(from, exit_.cell);
-            case ExitKind::kCrossing:
-                if (crossed_ && ++from->code.crossings == kMaxCrossings) {
-                    forget(*from);
-                    if (!translate(*from, false)) from->insns[0].handler = from->first;
-                }
-                return resume_cell(from, exit_.cell);
+            case ExitKind::kGroup: {
+                const GroupExit exit = group_exits_[exit_.argument];
+                reconsider(*exit.head);
+                return resume_cell(exit.block, exit.cell);
+            }
             case ExitKind::kIndirect: {
                 Block* to = cpu_.blocks->known(cpu_, exit_.target);
                 if (to && !to->code.checked) warm(*to);
@@ -280,7 +330,7 @@ void Jit::inspect(Inspector& inspector) const {
     inspector.field("links made", counters_.links);
     inspector.field("entries", counters_.entries);
     inspector.field("tlb fills", counters_.fills);
-    static constexpr const char* kNames[] = {"exits: unlinked jump", "exits: indirect jump", "exits: interpreter's cell", "exits: poll or budget", "exits: page check", "exits: group on two pages", "exits: RIP from a cell", "exits: fault in a cell"};
+    static constexpr const char* kNames[] = {"exits: unlinked jump", "exits: indirect jump", "exits: interpreter's cell", "exits: poll or budget", "exits: page check", "exits: shared check or page slot", "exits: RIP from a cell", "exits: fault in a cell"};
     for (unsigned i = 0; i < static_cast<unsigned>(ExitKind::kCount); ++i) inspector.field(kNames[i], counters_.exits[i]);
     for (auto [title, counts] : {std::pair{"instructions run in C++", &by_row_run_}, std::pair{"instructions left to the interpreter", &by_row_left_}}) {
         Inspector group = inspector.group(title);
@@ -288,7 +338,7 @@ void Jit::inspect(Inspector& inspector) const {
         for (unsigned row = 0; row < counts->size(); ++row) {
             if ((*counts)[row]) order.push_back(row);
         }
-        std::sort(order.begin(), order.end(), [&](unsigned a, unsigned b) { return (*counts)[a] > (*counts)[b]; });
+        std::sort(order.begin(), order.end(), [&by = *counts](unsigned a, unsigned b) { return by[a] > by[b]; });
         if (order.size() > 16) order.resize(16);
         for (unsigned row : order) {
             const OpcodeRow& r = kOpcodeRows[row];
@@ -306,7 +356,7 @@ const Insn* op_cell_done(Vcpu& cpu, const Insn*) {
 
 const Insn* op_count(Vcpu& cpu, const Insn* insn) {
     Block* block = const_cast<Block*>(cpu.block);
-    if (!cpu.jit->warm(*block)) return block->first(cpu, insn);
+    if (!cpu.jit->warm(*block)) SB_TAIL_RETURN block->first(cpu, insn);
     SB_GOTO(cpu, static_cast<const Insn*>(block->insns));
 }
 
@@ -315,7 +365,7 @@ const Insn* op_enter_jit(Vcpu& cpu, const Insn*) {
     cpu.budget += static_cast<i64>(block->cost);
     Resume next = cpu.jit->run(block);
     if (!next.insn) return nullptr;
-    return next.handler(cpu, next.insn);
+    SB_TAIL_RETURN next.handler(cpu, next.insn);
 }
 
 }  // namespace shadowbox::jit

@@ -24,6 +24,9 @@ struct TlbContext;
 namespace shadowbox::jit {
 
 class TranslationListener;
+class Translator;
+
+class Translator;
 
 /// Why emitted code came back.
 enum class ExitKind : u32 {
@@ -32,7 +35,7 @@ enum class ExitKind : u32 {
     kCell,      ///< the interpreter does this cell: what has no code here, faults, MMIO, page crossings
     kPoll,      ///< attention is asked for, or the budget is used up: before the block's first instruction
     kLookup,    ///< the block's page is not what this context maps at its RIP (any more)
-    kCrossing,  ///< accesses that share a check do not lie on one page (or need what only the interpreter does)
+    kGroup,     ///< the check that accesses share, or a page slot, failed; argument: GroupExit number
     kRip,       ///< the guest's RIP is set: find the block there
     kLeft,      ///< a cell that C++ ran on behalf of emitted code did not complete; exit and RIP are set
     kCount
@@ -49,6 +52,9 @@ struct Link {
     Block* to = nullptr;
     u32 next_incoming = 0;  ///< list of links into `to`; 0 ends (number 0 is not used)
 };
+
+/// What of a translator's means a block does without, because they failed there again and again.
+enum Avoid : u8 { kAvoidGroups = 1, kAvoidSlots = 2, kAvoidTraces = 4 };
 
 struct JitCounters {
     u64 blocks = 0, instructions = 0, bytes = 0, entries = 0, flushes = 0, links = 0, fills = 0, cells = 0, exits[static_cast<unsigned>(ExitKind::kCount)] = {};
@@ -68,7 +74,7 @@ class Jit {
     /// Runs from `block`, which has code and is to be entered with the vCPU's state. Takes the block's cost itself.
     Resume run(Block* block);
     /// Gives the block host code. False: no room (the caller goes on interpreting; flush_wanted() says so) or no use.
-    bool translate(Block& block, bool use_groups = true);
+    bool translate(Block& block);
     /// Counts an execution; when it is hot, translates. True if the first cell's handler changed.
     bool warm(Block& block);
     /// The block died: nothing jumps to its code any more.
@@ -98,6 +104,12 @@ class Jit {
         u8 x87_loaded = 0;
         i64 budget = 0;
     };
+    /// An exit of kind kGroup: the translation that it is of, and where the interpreter goes on.
+    struct GroupExit {
+        Block* head;
+        Block* block;
+        u16 cell;
+    };
     struct JumpTable {
         u64 mode = ~u64{0}, last_use = 0;
         std::unique_ptr<JumpEntry[]> entries;
@@ -106,14 +118,18 @@ class Jit {
     explicit Jit(Vcpu& cpu, CodeMemory memory);
     const u8* executable(const u8* writable) const { return memory_.executable() + (writable - memory_.writable()); }
     void select_jump_table(u64 mode);
+    void reconsider(Block& head);
     void connect(Link& link, u32 number, Block& to);
     static void point(const Link& link, const u8* target);
     Resume resume_cell(Block* block, unsigned cell);
     static unsigned jump_index(u64 rip) { return static_cast<unsigned>(rip & (kJumpEntries - 1)); }
 
-    Block* make_cell(const Block& block, unsigned cell, unsigned done, const Insn& insn);
+    Block* make_cell(const Block& block, unsigned cell, unsigned done);
+    /// The bytes of a block as they are now; false if it is mapped elsewhere.
+    bool read_code(const Block& block, u8* to) const;
+    void report(const Translator& translator, const u8* start) const;
     // Called by emitted code.
-    static u32 fill_tlb(Vcpu* cpu, u64 gva, u32 size_and_write);
+    static u32 fill_tlb(Vcpu* cpu, u64 gva, u32 size_and_write, Frame* frame);
     static void run_cell(Jit* jit, Block* cell, Frame* frame);
     void take_x87();  ///< the stored x87 image becomes the vCPU's state
 
@@ -129,14 +145,17 @@ class Jit {
     std::vector<Link> links_;
     std::vector<std::unique_ptr<u8[]>> cells_;  ///< one-instruction blocks for run_cell
     u32 hot_entries_ = 30;  ///< executions before a block is translated
-    bool cell_done_ = false, crossed_ = false;
+    std::vector<GroupExit> group_exits_;
+    unsigned next_read_slot_ = 0, next_write_slot_ = 0;  ///< page slots are dealt out in turn
+    u64 slots_looked_at_ = 0;                            ///< host time
+    bool cell_done_ = false, code_died_ = false, crossed_ = false, slots_miss_ = false;
     JitCounters counters_;
     TranslationListener* listener_ = nullptr;
     std::vector<u64> by_row_run_, by_row_left_;  ///< cells run for emitted code, and exits to cells, by opcode row
     // Stubs, writable view.
     using EnterCode = void (*)(const u8* code, u32 flags);
     EnterCode enter_ = nullptr;
-    u8 *exit_host_flags_ = nullptr, *exit_stub_ = nullptr, *fill_stub_ = nullptr, *cell_stub_ = nullptr, *load_vectors_ = nullptr, *load_x87_ = nullptr, *stack_stub_ = nullptr, *first_block_ = nullptr;
+    u8 *exit_host_flags_ = nullptr, *exit_stub_ = nullptr, *fill_stub_ = nullptr, *cell_stub_ = nullptr, *load_vectors_ = nullptr, *load_x87_ = nullptr, *read_slot_ = nullptr, *write_slot_ = nullptr, *first_block_ = nullptr;
 };
 
 /// First cell of a block that counts its executions, and of one that has code.
