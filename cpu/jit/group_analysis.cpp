@@ -128,6 +128,7 @@ bool Translator::explicit_access(const Step& s, unsigned& size, bool& write) con
             case Operand::Eb: case Operand::Ew: case Operand::Ed: case Operand::Eq: case Operand::Ev: case Operand::Ey:
             case Operand::Mb: case Operand::Mw: case Operand::Md: case Operand::Mq: case Operand::My: case Operand::Mdq:
             case Operand::Wb: case Operand::Ww: case Operand::Wd: case Operand::Wq: case Operand::Wdq:
+            case Operand::Wx: case Operand::Wx2: case Operand::Wx4: case Operand::Wx8: case Operand::Mx:
                 size = operand_size(s, row.operands[n]);
                 write = (row.attributes & aMemWrite) && (n == 0);
                 return true;

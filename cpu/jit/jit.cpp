@@ -28,7 +28,8 @@ Expected<std::unique_ptr<Jit>> Jit::make(Vcpu& cpu) {
 
 Jit::Jit(Vcpu& cpu, CodeMemory memory) : cpu_(cpu), memory_(std::move(memory)) {
     emitter_.cursor = memory_.writable();
-    Stubs(*this, false).make();
+    wide_vectors_ = cpu.model.has(OpFeature::Avx) && host_runs_v3();
+    Stubs(*this, wide_vectors_).make();
     by_row_run_.resize(kOpcodeRowCount);
     by_row_left_.resize(kOpcodeRowCount);
     first_block_ = emitter_.cursor;
@@ -111,10 +112,11 @@ void Jit::run_cell(Jit* jit, Block* cell, Frame* frame) {
 }
 
 u32 Jit::fill_tlb(Vcpu* cpu, u64 gva, u32 size_and_write) {
-    const unsigned size = size_and_write & (kFillNeedsWrite - 1);
+    const unsigned size = size_and_write & kFillSize;
     const bool write = size_and_write & kFillWrite;
     ++cpu->jit->counters_.fills;
     cpu->jit->crossed_ = (gva & kPageOffsetMask) + size > kPageSize;
+    if ((size_and_write & kFillAligned) && (gva & (size - 1))) return 0;
     if (cpu->jit->crossed_ || cpu->alignment_checked || !is_canonical(gva, cpu->cr4)) return 0;
     Resolved found = cpu->mmu.resolve(Gva(gva), size, write ? MemoryAccess::kWrite : MemoryAccess::kRead);
     if (found.kind != Resolved::Kind::kHost) return 0;

@@ -124,12 +124,13 @@ class Jit {
     std::vector<std::unique_ptr<u8[]>> cells_;  ///< one-instruction blocks for run_cell
     u32 hot_entries_ = 30;  ///< executions before a block is translated
     bool cell_done_ = false, crossed_ = false;
+    bool wide_vectors_ = false;  ///< the guest has AVX, and the host all that its rows need
     JitCounters counters_;
     std::vector<u64> by_row_run_, by_row_left_;  ///< cells run for emitted code, and exits to cells, by opcode row
     // Stubs, writable view.
     using EnterCode = void (*)(const u8* code, u32 flags);
     EnterCode enter_ = nullptr;
-    u8 *exit_host_flags_ = nullptr, *exit_stub_ = nullptr, *fill_stub_ = nullptr, *cell_stub_ = nullptr, *load_vectors_ = nullptr, *stack_stub_ = nullptr, *first_block_ = nullptr;
+    u8 *exit_host_flags_ = nullptr, *exit_stub_ = nullptr, *fill_stub_ = nullptr, *cell_stub_ = nullptr, *load_vectors_ = nullptr, *load_wide_ = nullptr, *stack_stub_ = nullptr, *first_block_ = nullptr;
 };
 
 /// First cell of a block that counts its executions, and of one that has code.

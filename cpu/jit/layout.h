@@ -34,6 +34,16 @@ constexpr unsigned kJumpEntries = 65536;
 /// Argument of the TLB fill: span in bytes, and these bits.
 constexpr u16 kFillWrite = 0x8000;       ///< the access at hand writes
 constexpr u16 kFillNeedsWrite = 0x4000;  ///< useless without the right to write
+constexpr u16 kFillAligned = 0x2000;     ///< the access must be aligned to its size
+constexpr u16 kFillSize = 0x1FFF;
+
+/// Frame::vectors_loaded: how much of the guest's vector registers the host's hold. What they do not is in the Vcpu.
+enum VectorLevel : u8 {
+    kVectorsNone,
+    kVectorsLow,        ///< bits 127:0
+    kVectorsZeroUpper,  ///< all, and bits 255:128 are zero
+    kVectorsAll,
+};
 
 constexpr unsigned kGroupSlots = 8;
 /// Frame::stack_page of none: in no canonical page.
@@ -53,7 +63,7 @@ constexpr unsigned frame_slot(unsigned number) {
 struct Frame {
     u64 resident[5];              ///< the kInFrame registers
     u32 flags;
-    u8 vectors_loaded;            ///< guest vector registers are in the host's
+    u8 vectors_loaded;            ///< VectorLevel
     u8 x87_loaded;                ///< guest x87 stack is in the host's
     u16 cell_done;                ///< the cell that C++ ran completed
     u64 stack_page;               ///< guest address of the page that stack_delta is for; writable. None: kNoStackPage

@@ -60,7 +60,7 @@ void Translator::gva_again(const Cold& cold) {
 }
 
 Mem Translator::finish_probe(Cold& cold, unsigned size, bool write, bool aligned) {
-    cold.size_and_write = static_cast<u16>(size | (write ? kFillWrite | kFillNeedsWrite : 0));
+    cold.size_and_write = static_cast<u16>(size | (write ? kFillWrite | kFillNeedsWrite : 0) | (aligned ? kFillAligned : 0));
     rdx_group_ = -1;
     if (kHostCpu.bmi2) {
         e_.vex({0xF2, 3, 0xF0}, false, hRdx, 0, hRcx);

@@ -79,6 +79,7 @@ bool Translator::run(const u8* bytes) {
 bool Translator::translate(unsigned i) {
     const Step& s = steps_[i];
     if (s.row->feature != OpFeature::Base && (block_.mode & (mode_bits::kFpuEm | mode_bits::kFpuNm | mode_bits::kSseUd)) && needs_state(*s.row)) return false;
+    if (is_avx(*s.row)) return vex(i);
     if (cpu_.exact_time && undefined_flags_matter(s)) return false;
     if (s.row->attributes & aSys) return false;
     switch (s.row->map) {
@@ -242,7 +243,7 @@ void Translator::call_cell(unsigned i) {
     leave_if(kE, i, ExitKind::kLeft);
     flags_ = s.live_after ? FlagsIn::kFrame : FlagsIn::kDead;
     recover_ = -1;
-    vectors_known_ = false;
+    vectors_known_ = kVectorsNone;
     end_groups();
     ++jit_.counters_.cells;
 }
@@ -278,7 +279,7 @@ void Translator::emit_cold() {
         }
         e_.bind(cold.from);
         if (cold.kind == Cold::kVectors) {
-            e_.call(jit_.load_vectors_);
+            e_.call(cold.wide ? jit_.load_wide_ : jit_.load_vectors_);
             e_.jmp(cold.back);
             continue;
         }
@@ -289,7 +290,7 @@ void Translator::emit_cold() {
         }
         if (cold.kind == Cold::kStackPage) {
             gva_again(cold);
-            e_.load_imm(hRdx, cold.size_and_write & (kFillNeedsWrite - 1));
+            e_.load_imm(hRdx, cold.size_and_write & kFillSize);
             e_.call(jit_.stack_stub_);
             e_.test(hRax, hRax, false);
             e_.jcc(kNe, cold.back);

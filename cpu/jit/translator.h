@@ -77,6 +77,7 @@ class Translator {
         Fixup from;
         u8* back = nullptr;
         u16 size_and_write = 0;
+        bool wide = false;        ///< kVectors: all 32 bytes
         bool stack = false;       ///< kProbe: the address is base + disp, not the ModRM operand
         u8 base = 0;
         i32 disp = 0;
@@ -140,8 +141,15 @@ class Translator {
     void jump_indirect(unsigned i);
     bool call(unsigned i);
     bool ret(unsigned i);
+    bool string(unsigned i);           // translate_string.cpp
+    bool direction(bool down);
+    Mem probe_register(unsigned i, unsigned guest, unsigned size, bool write);
     bool vector(unsigned i);           // translate_vector.cpp
-    void need_vectors(unsigned i);
+    void need_vectors(unsigned i, u8 level);
+    bool vex(unsigned i);              // translate_vex.cpp
+    bool zero_upper(unsigned i);
+    bool vex_native(const Step& s) const;   ///< has code, in this block's mode
+    u8 vector_level(const Step& s) const;   ///< VectorLevel that its code wants
     void emit_immediate(const Step& s);
 
     unsigned operand_size(const Step& s, Operand operand) const;
@@ -161,7 +169,7 @@ class Translator {
     FlagsIn flags_ = FlagsIn::kFrame;
     int recover_ = -1;            ///< step whose compare made the flags and can be made again
     u32 recover_gprs_ = 0;        ///< registers it reads
-    bool vectors_known_ = false;
+    u8 vectors_known_ = kVectorsNone;  ///< VectorLevel at least
     bool polled_ = false, wants_poll_ = false, ended_ = false;
     unsigned current_ = 0;
     u8* start_ = nullptr;
