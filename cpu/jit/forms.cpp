@@ -64,8 +64,8 @@ bool has_high_byte(const Step& s) {
 i32 tlb_offset(unsigned index, bool write) {
     return static_cast<i32>(offsetof(TlbContext, data) + index * sizeof(TlbEntry) + (write ? offsetof(TlbEntry, write_tag) : offsetof(TlbEntry, read_tag)));
 }
-i32 tlb_page_offset(unsigned index) {
-    return static_cast<i32>(offsetof(TlbContext, data) + index * sizeof(TlbEntry) + offsetof(TlbEntry, page));
+i32 tlb_page_offset(unsigned index, bool write) {
+    return static_cast<i32>(offsetof(TlbContext, data) + index * sizeof(TlbEntry) + (write ? offsetof(TlbEntry, write_page) : offsetof(TlbEntry, read_page)));
 }
 
 void emit_code_check(Emitter& e, u64 rip, u64 ppn) {

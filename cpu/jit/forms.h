@@ -31,6 +31,6 @@ bool has_high_byte(const Step& s);
 void emit_code_check(Emitter& e, u64 rip, u64 ppn);
 /// Offset of a data TLB entry's field from kTlb.
 i32 tlb_offset(unsigned index, bool write);
-i32 tlb_page_offset(unsigned index);
+i32 tlb_page_offset(unsigned index, bool write);
 
 }  // namespace shadowbox::jit

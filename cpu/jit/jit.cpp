@@ -118,7 +118,8 @@ u32 Jit::fill_tlb(Vcpu* cpu, u64 gva, u32 size_and_write) {
     cpu->jit->crossed_ = (gva & kPageOffsetMask) + size > kPageSize;
     if ((size_and_write & kFillAligned) && (gva & (size - 1))) return 0;
     if (cpu->jit->crossed_ || cpu->alignment_checked || !is_canonical(gva, cpu->cr4)) return 0;
-    Resolved found = cpu->mmu.resolve(Gva(gva), size, write ? MemoryAccess::kWrite : MemoryAccess::kRead);
+    const MemoryAccess access = write ? MemoryAccess::kWrite : MemoryAccess::kRead;
+    Resolved found = size_and_write & kFillNeedsWrite ? cpu->mmu.resolve_both_sides(Gva(gva), size, access) : cpu->mmu.resolve(Gva(gva), size, access);
     if (found.kind != Resolved::Kind::kHost) return 0;
     const TlbContext* tlb = cpu->mmu.context();
     return size_and_write & kFillNeedsWrite ? tlb->probe_write(gva, size) != nullptr : tlb->probe_read(gva, size) != nullptr;

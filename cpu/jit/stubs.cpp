@@ -252,7 +252,7 @@ void Stubs::make_stack_page() {
     e_.alu(7, hRcx, hRdx);
     Fixup miss = e_.jcc_short(kA);
     e_.load(hRcx, at(hRax, tlb_offset(0, true)));
-    e_.load(hRdx, at(hRax, tlb_page_offset(0)));
+    e_.load(hRdx, at(hRax, tlb_page_offset(0, true)));
     e_.store(in_frame(static_cast<i32>(offsetof(Frame, stack_page)) + kShift), hRcx);
     e_.alu(5, hRdx, hRcx);
     e_.store(in_frame(static_cast<i32>(offsetof(Frame, stack_delta)) + kShift), hRdx);
