@@ -142,6 +142,7 @@ class Translator {
     bool call(unsigned i);
     bool ret(unsigned i);
     bool string(unsigned i);           // translate_string.cpp
+    bool repeat_string(unsigned i);
     bool direction(bool down);
     Mem probe_register(unsigned i, unsigned guest, unsigned size, bool write);
     bool vector(unsigned i);           // translate_vector.cpp
