@@ -6,7 +6,8 @@
 // A tag is the linear address of the page (low 12 bits zero). gva ^ tag is the offset in the page on a hit and at least
 // 4096 otherwise, so one unsigned compare with 4096 - size checks page, right and page crossing at once; the host byte is
 // page + offset. Without the right, a tag is the address of a page that belongs at another index: no gva that comes here
-// can match it. Emitted code (cpu/jit) makes the same probe with these offsets.
+// can match it. Emitted code (cpu/jit) makes the same probe with these offsets. Reads and writes hit separately: a copy between
+// pages of one index does not drive them out in turn.
 #pragma once
 
 #include "mmu/page_types.h"
@@ -18,10 +19,10 @@ constexpr unsigned kCodeTlbEntries = 1024;
 constexpr u64 kNoTag = 1;  ///< of an empty CodeTlbEntry
 
 struct TlbEntry {
-    u64 read_tag;   ///< page address if data reads hit
-    u64 write_tag;  ///< page address if writes hit: guest right, dirty bit set, no protect reason
-    u8* page;       ///< host address of the page
-    u64 ppn;        ///< physical page, for dropping by PPN; bit 63: global
+    u64 read_tag;    ///< page address if data reads hit
+    u8* read_page;   ///< host address of that page
+    u64 write_tag;   ///< page address if writes hit: guest right, dirty bit set, no protect reason
+    u8* write_page;  ///< host address of that page, which need not be the one for reads
 };
 
 struct CodeTlbEntry {
@@ -47,6 +48,7 @@ struct TlbContext {
     u64 slots_filled = 1;
     TlbEntry data[kTlbEntries];
     CodeTlbEntry code[kCodeTlbEntries];
+    u64 read_ppn[kTlbEntries], write_ppn[kTlbEntries];  ///< physical pages, for dropping by PPN; bit 63: global
 
     TlbContext() {
         for (unsigned i = 0; i < kTlbEntries; ++i) empty(i);
@@ -74,7 +76,11 @@ struct TlbContext {
     static u64 no_tag(unsigned i) { return u64{i ^ 1} << kPageShift; }
     bool readable(unsigned i) const { return index(data[i].read_tag) == i; }
     bool writable(unsigned i) const { return index(data[i].write_tag) == i; }
-    void empty(unsigned i) { data[i] = TlbEntry{no_tag(i), no_tag(i), nullptr, 0}; }
+    void set_read(unsigned i, u64 tag, u8* page, u64 ppn) { data[i].read_tag = tag, data[i].read_page = page, read_ppn[i] = ppn; }
+    void set_write(unsigned i, u64 tag, u8* page, u64 ppn) { data[i].write_tag = tag, data[i].write_page = page, write_ppn[i] = ppn; }
+    void empty_read(unsigned i) { set_read(i, no_tag(i), nullptr, 0); }
+    void empty_write(unsigned i) { set_write(i, no_tag(i), nullptr, 0); }
+    void empty(unsigned i) { empty_read(i), empty_write(i); }
     /// Takes both rights away, whatever page the entry is of; the next access comes to resolve().
     void forget_rights(u64 gva) {
         unsigned i = index(gva);
@@ -86,12 +92,12 @@ struct TlbContext {
     const u8* probe_read(u64 gva, unsigned size) const {
         const TlbEntry& entry = data[index(gva)];
         u64 offset = gva ^ entry.read_tag;
-        return __builtin_expect(offset <= kPageSize - size, 1) ? entry.page + offset : nullptr;
+        return __builtin_expect(offset <= kPageSize - size, 1) ? entry.read_page + offset : nullptr;
     }
     u8* probe_write(u64 gva, unsigned size) const {
         const TlbEntry& entry = data[index(gva)];
         u64 offset = gva ^ entry.write_tag;
-        return __builtin_expect(offset <= kPageSize - size, 1) ? entry.page + offset : nullptr;
+        return __builtin_expect(offset <= kPageSize - size, 1) ? entry.write_page + offset : nullptr;
     }
     const CodeTlbEntry* probe_code(u64 gva) const {
         const CodeTlbEntry& entry = code[code_index(gva)];

@@ -54,9 +54,14 @@ unsigned VcpuMmu::Tables::take_slot(u16 pcid) {
     return number;
 }
 
-void VcpuMmu::Tables::empty(TlbContext& context, unsigned i) {
-    if (context.writable(i)) write_right_lost = true;
-    context.empty(i);
+void VcpuMmu::Tables::empty(unsigned context_number, unsigned i, unsigned sides) {
+    TlbContext& in = context(context_number);
+    if (sides & kReadSide) in.empty_read(i);
+    if (sides & kWriteSide) {
+        if (in.writable(i)) write_right_lost = true;
+        in.empty_write(i);
+    }
+    if (!in.readable(i) && !in.writable(i)) data_filled[i] &= ~(u32{1} << context_number);
 }
 
 void VcpuMmu::Tables::forget_slots(u32 contexts) {
@@ -67,7 +72,10 @@ void VcpuMmu::Tables::forget_slots(u32 contexts) {
 
 void VcpuMmu::Tables::flush_front(u32 contexts, Which which) {
     sweep(
-        contexts, [&](TlbContext& context, unsigned i) { return concerns(context.data[i].ppn, which); },
+        contexts,
+        [&](TlbContext& context, unsigned i) {
+            return (concerns(context.read_ppn[i], which) ? kReadSide : 0) | (concerns(context.write_ppn[i], which) ? kWriteSide : 0);
+        },
         [&](CodeTlbEntry& entry) { return concerns(entry.ppn, which); });
 }
 
@@ -77,10 +85,10 @@ void VcpuMmu::Tables::drop_front(Vpn vpn, u32 contexts, Which which) {
     unsigned i = TlbContext::index(tag);
     for (u32 rest = data_filled[i] & contexts; rest; rest &= rest - 1) {
         unsigned number = static_cast<unsigned>(__builtin_ctz(rest));
-        TlbEntry& entry = context(number).data[i];
-        if ((entry.read_tag != tag && entry.write_tag != tag) || !concerns(entry.ppn, which)) continue;
-        empty(context(number), i);
-        data_filled[i] &= ~(u32{1} << number);
+        const TlbContext& in = context(number);
+        unsigned sides = in.data[i].read_tag == tag && concerns(in.read_ppn[i], which) ? kReadSide : 0;
+        if (in.data[i].write_tag == tag && concerns(in.write_ppn[i], which)) sides |= kWriteSide;
+        if (sides) empty(number, i, sides);
     }
     i = TlbContext::code_index(tag);
     for (u32 rest = code_filled[i] & contexts; rest; rest &= rest - 1) {

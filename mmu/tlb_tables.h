@@ -13,7 +13,7 @@
 namespace shadowbox {
 
 constexpr unsigned kPcidSlots = 8, kPrivileges = 3;
-constexpr u64 kGlobalEntry = u64{1} << 63;  ///< in TlbEntry::ppn and CodeTlbEntry::ppn
+constexpr u64 kGlobalEntry = u64{1} << 63;  ///< in TlbContext::read_ppn, write_ppn and CodeTlbEntry::ppn
 
 struct VcpuMmu::Tables {
     struct Slot {
@@ -47,11 +47,13 @@ struct VcpuMmu::Tables {
     void flush_front(u32 contexts, Which which);
     void drop_front(Vpn vpn, u32 contexts, Which which);
     void drop_front(const VpnRange& range, u32 contexts, Which which);
-    /// Calls `visit(TlbContext&, index)` / `visit(CodeTlbEntry&)` for every filled entry; true from it empties the
-    /// entry.
+    /// What to empty of a data entry.
+    static constexpr unsigned kReadSide = 1, kWriteSide = 2;
+    /// Calls `data(TlbContext&, index)` for every filled entry, which tells the sides to empty, and `code(CodeTlbEntry&)`; true
+    /// from that empties the entry.
     template <class Data, class Code>
     void sweep(u32 contexts, Data data, Code code);
-    void empty(TlbContext& context, unsigned i);
+    void empty(unsigned context_number, unsigned i, unsigned sides);
     void forget_slots(u32 contexts);
 
     MemoryMap map;
@@ -80,9 +82,7 @@ void VcpuMmu::Tables::sweep(u32 contexts, Data data, Code code) {
         }
         for (u32 rest = data_filled[i] & contexts; rest; rest &= rest - 1) {
             unsigned number = static_cast<unsigned>(__builtin_ctz(rest));
-            if (!data(context(number), i)) continue;
-            empty(context(number), i);
-            data_filled[i] &= ~(u32{1} << number);
+            if (unsigned sides = data(context(number), i)) empty(number, i, sides);
         }
     }
     for (unsigned i = 0; i < kCodeTlbEntries; ++i) {

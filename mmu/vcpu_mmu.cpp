@@ -154,11 +154,17 @@ void VcpuMmu::fill(Gva gva, const Translation& t, u8* page, MemoryAccess access,
         return;
     }
     unsigned i = TlbContext::index(tag);
-    TlbEntry& entry = context.data[i];
-    if (context.writable(i) && !(may_write && entry.write_tag == tag)) tables_->write_right_lost = true;
+    const TlbEntry& entry = context.data[i];
     bool may_read = access_allowed(control_, t, walk_access(MemoryAccess::kRead, privilege));
-    u64 none = TlbContext::no_tag(i);
-    entry = TlbEntry{may_read ? tag : none, may_write ? tag : none, page, ppn_word};
+    // The side that was asked for; the other one if that drives no other page out. What it holds of this page is out of date.
+    const bool write = access == MemoryAccess::kWrite;
+    if (entry.read_tag == tag || (may_read && (!write || !context.readable(i)))) {
+        may_read ? context.set_read(i, tag, page, ppn_word) : context.empty_read(i);
+    }
+    if (entry.write_tag == tag || (may_write && (write || fill_both_sides_ || !context.writable(i)))) {
+        if (context.writable(i) && !(may_write && entry.write_tag == tag)) tables_->write_right_lost = true;
+        may_write ? context.set_write(i, tag, page, ppn_word) : context.empty_write(i);
+    }
     tables_->data_filled[i] |= bit;
 }
 
@@ -203,8 +209,9 @@ void VcpuMmu::for_each_entry(const std::function<void(Vpn, Ppn, const char*)>& v
         };
         for (unsigned i = 0; i < kTlbEntries; ++i) {
             const TlbEntry& entry = context.data[i];
-            bool read = context.readable(i), write = context.writable(i);
-            if (read || write) show(read ? entry.read_tag : entry.write_tag, entry.ppn, read, write, false);
+            const bool read = context.readable(i), write = context.writable(i), same = read && write && entry.read_tag == entry.write_tag;
+            if (read) show(entry.read_tag, context.read_ppn[i], true, same, false);
+            if (write && !same) show(entry.write_tag, context.write_ppn[i], false, true, false);
         }
         for (const CodeTlbEntry& entry : context.code) {
             if (entry.tag != kNoTag) show(entry.tag, entry.ppn, false, false, true);

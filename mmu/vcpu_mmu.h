@@ -58,6 +58,13 @@ class VcpuMmu {
     /// A result for writing may have changed the page's MPN only if no vCPU held a pointer to the old one; a
     /// page that needs more than that answers kWait.
     Resolved resolve(Gva gva, unsigned size, MemoryAccess access, bool implicit_supervisor = false);
+    /// The same; a read makes the TLB's entry for writes too, if the page may be written to just so.
+    Resolved resolve_both_sides(Gva gva, unsigned size, MemoryAccess access) {
+        fill_both_sides_ = true;
+        Resolved found = resolve(gva, size, access);
+        fill_both_sides_ = false;
+        return found;
+    }
     /// After kWait, holding no host pointer: leaves guest code, blocks until the page may be ready, enters
     /// again. Then restart the instruction.
     void wait_for_page();
@@ -108,6 +115,7 @@ class VcpuMmu {
     unsigned slot_ = 0;              // current PCID slot
     unsigned privilege_ = 1;         // 0 user, 1 supervisor, 2 supervisor with AC
     bool ac_ = false;                // EFLAGS.AC as last told
+    bool fill_both_sides_ = false;
     std::unique_ptr<u8[]> scratch_;  // where stores to ROM go
 
     friend class SafepointDomain;

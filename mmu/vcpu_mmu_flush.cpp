@@ -135,12 +135,9 @@ bool VcpuMmu::apply(const DropRequest& request) {
         return std::binary_search(sorted.begin(), sorted.end(), Ppn(ppn));
     };
     auto data = [&](TlbContext& context, unsigned i) {
-        if (!named(context.data[i].ppn)) return false;
-        if (!request.write_only) return true;
-        if (!context.writable(i)) return false;
-        tables_->write_right_lost = true;
-        context.data[i].write_tag = TlbContext::no_tag(i);
-        return !context.readable(i);
+        unsigned sides = named(context.write_ppn[i]) ? Tables::kWriteSide : 0;
+        if (!request.write_only && named(context.read_ppn[i])) sides |= Tables::kReadSide;
+        return sides;
     };
     auto code = [&](CodeTlbEntry& entry) { return !request.write_only && named(entry.ppn); };
     if (request.everything || !sorted.empty()) tables_->sweep(Tables::all_contexts(), data, code);

@@ -54,6 +54,13 @@ void Emitter::vex(const Opcode& opcode, bool length256, u8 reg, u8 vvvv, const O
     u8 pp = opcode.prefix == 0x66 ? 1 : opcode.prefix == 0xF3 ? 2 : opcode.prefix == 0xF2 ? 3 : 0;
     bool x = rm.is_memory && rm.mem.index != kNoIndex && (rm.mem.index & 8);
     bool b = rm.is_memory ? rm.mem.base != kNoIndex && (rm.mem.base & 8) : (rm.reg & 8) != 0;
+    if (!x && !b && !opcode.wide && opcode.map == 1) {
+        byte(0xC5);
+        byte(static_cast<u8>((reg & 8 ? 0 : 0x80) | (~vvvv & 15) << 3 | (length256 ? 4 : 0) | pp));
+        byte(opcode.byte);
+        modrm(reg, rm);
+        return;
+    }
     byte(0xC4);
     byte(static_cast<u8>((reg & 8 ? 0 : 0x80) | (x ? 0 : 0x40) | (b ? 0 : 0x20) | opcode.map));
     byte(static_cast<u8>((opcode.wide ? 0x80 : 0) | (~vvvv & 15) << 3 | (length256 ? 4 : 0) | pp));

@@ -18,6 +18,7 @@ bool is_general(Operand o) {
         default: return false;
     }
 }
+bool is_register_only(Operand o) { return o == Operand::Rd || o == Operand::Rq || o == Operand::Rv || o == Operand::Ry; }
 bool is_reg_field(Operand o) {
     switch (o) {
         case Operand::Gb: case Operand::Gw: case Operand::Gd: case Operand::Gq: case Operand::Gv: case Operand::Gy:
@@ -32,13 +33,14 @@ u32 gprs_written(const Step& s) {
     const OpcodeRow& row = *s.row;
     u32 mask = 0;
     bool memory_only = s.insn.mem;
+    if (is_conditional_jump(s) || (row.map == OpMap::M0 && (row.opcode == 0xE9 || row.opcode == 0xEB))) return 0;
     if (row.attributes & (aString | aSys | aEnd)) return 0xFFFF;
     bool writes_first = !(row.map == OpMap::M0 && (row.opcode & 0xFE) == 0x84) && !(row.map == OpMap::M0 && row.opcode < 0x40 && (row.opcode & 0x38) == 0x38);
-    if (is_general(row.operands[0]) && !memory_only && (row.attributes & aMemWrite)) mask |= 1u << number_of(s.insn.rm, row.operands[0]);
+    if (is_general(row.operands[0]) && !memory_only && ((row.attributes & aMemWrite) || is_register_only(row.operands[0]))) mask |= 1u << number_of(s.insn.rm, row.operands[0]);
     if (is_reg_field(row.operands[0]) && writes_first) mask |= 1u << number_of(s.insn.reg, row.operands[0]);
     if (row.operands[0] == Operand::AL || row.operands[0] == Operand::AX || row.operands[0] == Operand::rAX) mask |= writes_first ? 1u : 0;
     if (row.attributes & aStack) mask |= 1u << kRsp | 1u << kRbp;
-    if (row.attributes & aVex) mask |= 1u << s.insn.vvvv;
+    if ((row.attributes & aVex) && !needs_state(row)) mask |= 1u << s.insn.vvvv;
     if (row.map == OpMap::M0) {
         switch (row.opcode) {
             case 0x86: case 0x87: mask |= 1u << number_of(s.insn.reg, row.operands[1]); break;
@@ -116,6 +118,7 @@ void Translator::analyse() {
         bool nop = row.map == OpMap::M0F && row.opcode >= 0x18 && row.opcode <= 0x1F && row.feature == OpFeature::Base;
         s.may_exit = !(plain || register_only || nop) || (row.attributes & (aEnd | aString | aSys));
         if (row.feature != OpFeature::Base && !(row.attributes & aVex) && row.feature != OpFeature::Cmov && row.feature != OpFeature::Popcnt) s.may_exit = true;
+        if (is_avx(row) && (s.insn.mem || !vex_native(s))) s.may_exit = true;
         if (inner && cpu_.exact_time) live = kAll;  // the next part debits the budget and may leave
         if (inner && is_direct_jump(s) && !is_conditional_jump(s)) s.may_exit = false;
         s.live_after = live;

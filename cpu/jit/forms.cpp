@@ -33,6 +33,10 @@ bool is_conditional_jump(const Step& s) {
     return (s.row->map == OpMap::M0 && (s.row->opcode & 0xF0) == 0x70) || (s.row->map == OpMap::M0F && (s.row->opcode & 0xF0) == 0x80);
 }
 
+bool is_avx(const OpcodeRow& row) {
+    return row.feature == OpFeature::Avx || row.feature == OpFeature::Avx2 || row.feature == OpFeature::Fma || row.feature == OpFeature::F16c;
+}
+
 bool needs_state(const OpcodeRow& row) {
     switch (row.feature) {
         case OpFeature::X87: case OpFeature::Mmx: case OpFeature::Sse: case OpFeature::Sse2: case OpFeature::Sse3: case OpFeature::Ssse3:
@@ -60,8 +64,8 @@ bool has_high_byte(const Step& s) {
 i32 tlb_offset(unsigned index, bool write) {
     return static_cast<i32>(offsetof(TlbContext, data) + index * sizeof(TlbEntry) + (write ? offsetof(TlbEntry, write_tag) : offsetof(TlbEntry, read_tag)));
 }
-i32 tlb_page_offset(unsigned index) {
-    return static_cast<i32>(offsetof(TlbContext, data) + index * sizeof(TlbEntry) + offsetof(TlbEntry, page));
+i32 tlb_page_offset(unsigned index, bool write) {
+    return static_cast<i32>(offsetof(TlbContext, data) + index * sizeof(TlbEntry) + (write ? offsetof(TlbEntry, write_page) : offsetof(TlbEntry, read_page)));
 }
 
 void emit_code_check(Emitter& e, u64 rip, u64 ppn) {

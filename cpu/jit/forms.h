@@ -19,6 +19,8 @@ u32 compared_registers(const Step& s);
 bool is_direct_jump(const Step& s);
 /// Jcc.
 bool is_conditional_jump(const Step& s);
+/// The row is a VEX-encoded vector instruction.
+bool is_avx(const OpcodeRow& row);
 /// The row works on x87, MMX or vector state.
 bool needs_state(const OpcodeRow& row);
 /// The manual leaves flags undefined that somebody can see here: two implementations may differ.
@@ -29,6 +31,6 @@ bool has_high_byte(const Step& s);
 void emit_code_check(Emitter& e, u64 rip, u64 ppn);
 /// Offset of a data TLB entry's field from kTlb.
 i32 tlb_offset(unsigned index, bool write);
-i32 tlb_page_offset(unsigned index);
+i32 tlb_page_offset(unsigned index, bool write);
 
 }  // namespace shadowbox::jit

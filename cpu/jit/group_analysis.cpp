@@ -142,6 +142,7 @@ bool Translator::explicit_access(const Step& s, unsigned& size, bool& write) con
             case Operand::Wb: case Operand::Ww: case Operand::Wd: case Operand::Wq: case Operand::Wdq:
             case Operand::Mf32: case Operand::Mf64: case Operand::Mf80: case Operand::Mi16: case Operand::Mi32: case Operand::Mi64: case Operand::Mbcd:
             case Operand::Qq: case Operand::Qd:
+            case Operand::Wx: case Operand::Wx2: case Operand::Wx4: case Operand::Wx8: case Operand::Mx:
                 size = operand_size(s, row.operands[n]);
                 write = (row.attributes & aMemWrite) && (n == 0);
                 return true;

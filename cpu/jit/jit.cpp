@@ -21,7 +21,7 @@ namespace {
 constexpr u64 kCodeBytes = 64u << 20;
 constexpr u8 kMaxCrossings = 16;  ///< then a block is translated again without shared checks
 constexpr u8 kMaxMisses = 3;      ///< then without page slots
-constexpr u64 kFrequentMissNs = 40;
+constexpr u64 kFrequentMissNs = 160;
 }  // namespace
 
 u64 flags_of_image(u32 image) { return (image >> 8 & 0xD5) | (image & 1 ? rflags::kOF : 0); }
@@ -35,7 +35,8 @@ Expected<std::unique_ptr<Jit>> Jit::make(Vcpu& cpu) {
 
 Jit::Jit(Vcpu& cpu, CodeMemory memory) : cpu_(cpu), memory_(std::move(memory)), x87_image_(std::make_unique<X87Image>()) {
     emitter_.cursor = memory_.writable();
-    Stubs(*this, false).make();
+    wide_vectors_ = cpu.model.has(OpFeature::Avx) && host_runs_v3();
+    Stubs(*this, wide_vectors_).make();
     by_row_run_.resize(kOpcodeRowCount);
     by_row_left_.resize(kOpcodeRowCount);
     first_block_ = emitter_.cursor;
@@ -164,7 +165,8 @@ u32 Jit::fill_tlb(Vcpu* cpu, u64 gva, u32 size_and_write, Frame* frame) {
     jit.crossed_ = (gva & kPageOffsetMask) + size > kPageSize;
     if (jit.crossed_ || cpu->alignment_checked || !is_canonical(gva, cpu->cr4) || watches_page(*cpu, gva)) return 0;
     const u64 moved = cpu->mmu.counters().pages_moved;
-    Resolved found = cpu->mmu.resolve(Gva(gva), size, write ? MemoryAccess::kWrite : MemoryAccess::kRead);
+    const MemoryAccess access = write ? MemoryAccess::kWrite : MemoryAccess::kRead;
+    Resolved found = size_and_write & kFillNeedsWrite ? cpu->mmu.resolve_both_sides(Gva(gva), size, access) : cpu->mmu.resolve(Gva(gva), size, access);
     // A slot or a checked group may hold where the page was.
     if (found.kind != Resolved::Kind::kHost || cpu->mmu.counters().pages_moved != moved) return 0;
     const TlbContext* tlb = cpu->mmu.context();

@@ -149,13 +149,14 @@ class Jit {
     unsigned next_read_slot_ = 0, next_write_slot_ = 0;  ///< page slots are dealt out in turn
     u64 slots_looked_at_ = 0;                            ///< host time
     bool cell_done_ = false, code_died_ = false, crossed_ = false, slots_miss_ = false;
+    bool wide_vectors_ = false;  ///< the guest has AVX, and the host all that its rows need
     JitCounters counters_;
     TranslationListener* listener_ = nullptr;
     std::vector<u64> by_row_run_, by_row_left_;  ///< cells run for emitted code, and exits to cells, by opcode row
     // Stubs, writable view.
     using EnterCode = void (*)(const u8* code, u32 flags);
     EnterCode enter_ = nullptr;
-    u8 *exit_host_flags_ = nullptr, *exit_stub_ = nullptr, *fill_stub_ = nullptr, *cell_stub_ = nullptr, *load_vectors_ = nullptr, *load_x87_ = nullptr, *read_slot_ = nullptr, *write_slot_ = nullptr, *first_block_ = nullptr;
+    u8 *exit_host_flags_ = nullptr, *exit_stub_ = nullptr, *fill_stub_ = nullptr, *cell_stub_ = nullptr, *load_vectors_ = nullptr, *load_wide_ = nullptr, *load_x87_ = nullptr, *read_slot_ = nullptr, *write_slot_ = nullptr, *first_block_ = nullptr;
 };
 
 /// First cell of a block that counts its executions, and of one that has code.

@@ -36,6 +36,14 @@ constexpr u16 kFillWrite = 0x8000;       ///< the access at hand writes
 constexpr u16 kFillNeedsWrite = 0x4000;  ///< useless without the right to write
 constexpr u16 kFillSize = 0x3FFF;        ///< the rest: bytes
 
+/// Frame::vectors_loaded: how much of the guest's vector registers the host's hold. What they do not is in the Vcpu.
+enum VectorLevel : u8 {
+    kVectorsNone,
+    kVectorsLow,        ///< bits 127:0
+    kVectorsZeroUpper,  ///< all, and bits 255:128 are zero
+    kVectorsAll,
+};
+
 /// Misses of page slots after which somebody looks how long they took.
 constexpr i32 kSlotMisses = 512;
 
@@ -53,7 +61,7 @@ constexpr unsigned frame_slot(unsigned number) {
 struct Frame {
     u64 resident[5];              ///< the kInFrame registers
     u32 flags;
-    u8 vectors_loaded;            ///< guest vector registers are in the host's
+    u8 vectors_loaded;            ///< VectorLevel
     u8 x87_loaded;                ///< guest x87 stack is in the host's
     u16 cell_done;                ///< the cell that C++ ran completed
     const std::atomic<u32>* attention;

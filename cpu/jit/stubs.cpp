@@ -52,13 +52,50 @@ void Stubs::store_state() {
     }
 }
 
-void Stubs::vectors(bool load, u8 scratch) {
+void Stubs::load_vectors(Width width, u8 scratch) {
     e_.load_imm(scratch, address(jit_.cpu_.vec));
     for (u8 n = 0; n < 16; ++n) {
         Mem where = at(scratch, 32 * n);
-        if (wide_vectors_) e_.vex({0x66, 1, static_cast<u8>(load ? 0x6F : 0x7F)}, true, n, 0, where);
-        else e_.op({0, 1, static_cast<u8>(load ? 0x28 : 0x29)}, n, where);
+        if (width == Width::kLow) e_.op({0, 1, 0x28}, n, where);
+        else e_.vex({0x66, 1, 0x6F}, width == Width::kAll, n, 0, where);  // VEX.128 zeroes the upper half
     }
+}
+
+void Stubs::store_vectors(Width width, u8 scratch) {
+    e_.load_imm(scratch, address(jit_.cpu_.vec));
+    for (u8 n = 0; n < 16; ++n) {
+        Mem where = at(scratch, 32 * n);
+        if (width == Width::kLow) e_.op({0, 1, 0x29}, n, where);
+        else e_.vex({0x66, 1, 0x7F}, true, n, 0, where);
+    }
+    if (width == Width::kAll) zero_upper();
+}
+
+/// C++ is legacy SSE code, which the host runs slower beside upper halves that are not zero.
+void Stubs::zero_upper() {
+    e_.byte(0xC5);
+    e_.byte(0xF8);
+    e_.byte(0x77);
+}
+
+template <class None, class Some>
+void Stubs::by_level(i32 shift, None none, Some some) {
+    e_.op({0, 0, 0x80}, 7, in_frame(static_cast<i32>(offsetof(Frame, vectors_loaded)) + shift));
+    e_.byte(kVectorsLow);
+    Fixup is_none = e_.jcc_forward(kB), is_wide{};
+    if (wide_vectors_) is_wide = e_.jcc_forward(kNe);
+    some(Width::kLow);
+    if (wide_vectors_) {
+        e_.bind(is_wide);
+        e_.op({0, 0, 0x80}, 7, in_frame(static_cast<i32>(offsetof(Frame, vectors_loaded)) + shift));
+        e_.byte(kVectorsAll);
+        Fixup is_all = e_.jcc_forward(kE);
+        some(Width::kZeroUpper);
+        e_.bind(is_all);
+        some(Width::kAll);
+    }
+    e_.bind(is_none);
+    none();
 }
 
 void Stubs::make_entry() {
@@ -102,14 +139,15 @@ void Stubs::make_exit() {
     e_.store(at(hRax, offsetof(Jit::Exit, budget)), hRcx);
     store_state();
     store_x87(0);
-    e_.op({0, 0, 0x80}, 7, in_frame(offsetof(Frame, vectors_loaded)));
-    e_.byte(0);
-    Fixup none = e_.jcc_forward(kE);
-    vectors(false, hRax);
-    e_.bind(none);
-    e_.alu_imm(0, hRsp, kFrameBytes);
-    for (unsigned i = sizeof kCalleeSaved; i-- > 0;) e_.pop(kCalleeSaved[i]);
-    e_.ret();
+    auto leave = [&] {
+        e_.alu_imm(0, hRsp, kFrameBytes);
+        for (unsigned i = sizeof kCalleeSaved; i-- > 0;) e_.pop(kCalleeSaved[i]);
+        e_.ret();
+    };
+    by_level(0, leave, [&](Width width) {
+        store_vectors(width, hRax);
+        leave();
+    });
 }
 
 void Stubs::make_fill() {
@@ -119,9 +157,6 @@ void Stubs::make_fill() {
     e_.alu_imm(5, hRsp, 8);
     for (u8 host : kCallerSavedHomes) e_.store(in_frame(frame_gpr(guest_of(host)) + kShift), host);
     store_x87(kShift);
-    e_.op({0, 0, 0x80}, 7, in_frame(static_cast<i32>(offsetof(Frame, vectors_loaded)) + kShift));
-    e_.byte(0);
-    Fixup keep = e_.jcc_forward(kNe);
     auto call_cpp = [&] {
         e_.load_imm(hRdi, address(&jit_.cpu_));
         e_.mov(hRsi, hRcx);
@@ -135,13 +170,16 @@ void Stubs::make_fill() {
         e_.alu_imm(0, hRsp, 8);
         e_.ret();
     };
-    call_cpp();
-    leave();
-    e_.bind(keep);
-    vectors(false, hRax);
-    call_cpp();
-    vectors(true, hRcx);
-    leave();
+    auto call_and_leave = [&] {
+        call_cpp();
+        leave();
+    };
+    by_level(kShift, call_and_leave, [&](Width width) {
+        store_vectors(width, hRax);
+        call_cpp();
+        load_vectors(width, hRcx);
+        leave();
+    });
 }
 
 void Stubs::make_cell() {
@@ -151,12 +189,15 @@ void Stubs::make_cell() {
     e_.store(in_frame(offsetof(Frame, argument)), hRax);
     store_state();
     store_x87(0);
-    e_.op({0, 0, 0x80}, 7, in_frame(offsetof(Frame, vectors_loaded)));
-    e_.byte(0);
-    Fixup none = e_.jcc_forward(kE);
-    vectors(false, hRax);
-    e_.store_imm8(in_frame(offsetof(Frame, vectors_loaded)), 0);
-    e_.bind(none);
+    u8* saved = nullptr;
+    Fixup to_saved[3];
+    unsigned ways = 0;
+    by_level(0, [&] { saved = e_.cursor; }, [&](Width width) {
+        store_vectors(width, hRax);
+        e_.store_imm8(in_frame(offsetof(Frame, vectors_loaded)), kVectorsNone);
+        to_saved[ways++] = e_.jmp_forward();
+    });
+    for (unsigned i = 0; i < ways; ++i) Emitter::bind(to_saved[i], saved);
     e_.load_imm(hRdi, address(&jit_));
     e_.mov(hRsi, hRcx);
     e_.mov(hRdx, hRsp);
@@ -169,10 +210,30 @@ void Stubs::make_cell() {
 }
 
 void Stubs::make_load_vectors() {
+    constexpr i32 kLevel = static_cast<i32>(offsetof(Frame, vectors_loaded)) + 8;  // beyond the return address
     jit_.load_vectors_ = e_.cursor;
-    vectors(true, hRax);
-    e_.store_imm8(in_frame(static_cast<i32>(offsetof(Frame, vectors_loaded)) + 8), 1);
+    load_vectors(Width::kLow, hRax);
+    e_.store_imm8(in_frame(kLevel), kVectorsLow);
     e_.ret();
+    if (!wide_vectors_) return;
+    jit_.load_wide_ = e_.cursor;
+    auto loaded = [&] {
+        e_.store_imm8(in_frame(kLevel), kVectorsAll);
+        e_.ret();
+    };
+    by_level(8, [&] {
+        load_vectors(Width::kAll, hRax);
+        loaded();
+    }, [&](Width width) {
+        if (width == Width::kLow) {
+            e_.load_imm(hRax, address(jit_.cpu_.vec));
+            for (u8 n = 0; n < 16; ++n) {
+                e_.vex({0x66, 3, 0x18}, true, n, n, at(hRax, 32 * n + 16));  // vinsertf128
+                e_.byte(1);
+            }
+        }
+        loaded();  // zero upper halves are there already
+    });
 }
 
 u8* Stubs::make_slot(bool write) {
@@ -193,7 +254,7 @@ u8* Stubs::make_slot(bool write) {
     e_.alu(7, hRcx, hRdx);
     Fixup miss = e_.jcc_short(kA);
     e_.load(hRcx, at(hRax, tlb_offset(0, write)));
-    e_.load(hRdx, at(hRax, tlb_page_offset(0)));
+    e_.load(hRdx, at(hRax, tlb_page_offset(0, write)));
     e_.alu(5, hRdx, hRcx);
     e_.load(hRax, in_frame(static_cast<i32>(offsetof(Frame, slot_offset)) + kShift));
     e_.store(Mem{kTlb, hRax, 0, offsetof(PageSlot, page)}, hRcx);

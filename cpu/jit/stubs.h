@@ -28,7 +28,13 @@ class Stubs {
     void load_state();
     /// Back; keeps RCX. Uses RAX and RSI.
     void store_state();
-    void vectors(bool load, u8 scratch);
+    enum class Width : u8 { kLow, kZeroUpper, kAll };
+    void load_vectors(Width width, u8 scratch);
+    void zero_upper();
+    void store_vectors(Width width, u8 scratch);  ///< wide ones leave the host's upper halves zero
+    /// Emits `some` for each width that the frame may say is loaded, then `none`. What `some` emits must leave.
+    template <class None, class Some>
+    void by_level(i32 shift, None none, Some some);
 
     Jit& jit_;
     Emitter& e_;

@@ -78,7 +78,9 @@ bool Translator::at_loop_state() {
     for (size_t g = 0; g < groups_.size(); ++g) {
         if (loop_checked_[g] && !groups_[g].checked) return false;
     }
-    if ((loop_vectors_ && !vectors_known_) || (loop_x87_ && !x87_known_)) return false;
+    // Zero upper halves are less than all: code that counts on them must find them.
+    if (vectors_known_ < loop_vectors_ || (loop_vectors_ == kVectorsZeroUpper && vectors_known_ != kVectorsZeroUpper)) return false;
+    if (loop_x87_ && !x87_known_) return false;
     auto same_recovery = [&] {
         if (recover_ < 0 || loop_recover_ < 0) return recover_ == loop_recover_;
         return steps_[static_cast<unsigned>(recover_)].rip == steps_[static_cast<unsigned>(loop_recover_)].rip;

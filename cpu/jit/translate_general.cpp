@@ -15,6 +15,10 @@ unsigned Translator::operand_size(const Step& s, Operand operand) const {
         case Operand::Mf80: case Operand::Mbcd: return 10;
         case Operand::Ey: case Operand::Gy: case Operand::My: case Operand::Ry: return s.insn.rex_w ? 8 : 4;
         case Operand::Mdq: case Operand::Wdq: return 16;
+        case Operand::Wx: case Operand::Mx: return 16u << s.insn.vex_l;
+        case Operand::Wx2: return 8u << s.insn.vex_l;
+        case Operand::Wx4: return 4u << s.insn.vex_l;
+        case Operand::Wx8: return 2u << s.insn.vex_l;
         default: return s.insn.osize == 1 ? 2 : s.insn.osize == 2 ? 4 : 8;
     }
 }
@@ -214,6 +218,8 @@ bool Translator::general(unsigned i) {
             made_flags(i);
             return true;
         case 0x86: case 0x87: case 0x90: return exchange(i);
+        case 0xA4: case 0xA5: case 0xA6: case 0xA7: case 0xAA: case 0xAB: case 0xAC: case 0xAD: case 0xAE: case 0xAF: return string(i);
+        case 0xFC: case 0xFD: return direction(op == 0xFD);
         case 0x50: case 0x68: case 0x6A: return push(i);
         case 0x58: return pop(i);
         case 0xC9: return leave_frame(i);

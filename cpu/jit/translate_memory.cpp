@@ -74,7 +74,7 @@ Mem Translator::finish_probe(Cold& cold, unsigned size, bool write) {
     e_.alu(6, hRcx, sum(kTlb, hRdx, tlb_offset(0, write)));
     e_.alu_imm(7, hRcx, static_cast<i32>(kPageSize - size));
     cold.from = e_.jcc_forward(kA);
-    e_.load(hRdx, sum(kTlb, hRdx, tlb_page_offset(0)));
+    e_.load(hRdx, sum(kTlb, hRdx, tlb_page_offset(0, write)));
     cold_.push_back(cold);
     return sum(hRcx, hRdx);
 }
@@ -141,7 +141,7 @@ Mem Translator::probe(unsigned i, unsigned size, bool write, bool aligned) {
         cold.size_and_write = static_cast<u16>(size | (write ? kFillWrite | kFillNeedsWrite : 0));
         cold.from = e_.jcc_forward(kNe);
         cold_.push_back(cold);
-        e_.load(hRdx, at(kTlb, tlb_page_offset(index)));
+        e_.load(hRdx, at(kTlb, tlb_page_offset(index, write)));
         return at(hRdx, static_cast<i32>(gva & kPageOffsetMask));
     }
     if (int slot = take_slot(write); slot >= 0) return probe_slot(i, size, write, aligned, slot);

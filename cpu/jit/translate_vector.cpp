@@ -2,6 +2,9 @@
 // SSE instructions run as themselves: guest XMM registers are the host's, loaded at a block's first use. The host's MXCSR holds
 // the guest's controls with everything masked (host_fpu.h); where the guest unmasks an exception the interpreter runs the row.
 // MMX likewise.
+#include <algorithm>
+
+#include "cpu/host_fpu.h"
 #include "cpu/jit/forms.h"
 #include "cpu/vcpu.h"
 
@@ -23,17 +26,32 @@ Kind kind_of(Operand o) {
         default: return Kind::kOther;
     }
 }
+/// The handlers have a portable form of these, emitted code has not.
+bool host_has(OpFeature feature) {
+    switch (feature) {
+        case OpFeature::Ssse3: return kHostFeatures.ssse3;
+        case OpFeature::Aes: return kHostFeatures.aes;
+        case OpFeature::Pclmul: return kHostFeatures.pclmul;
+        case OpFeature::Sha: return kHostFeatures.sha;
+        default: return true;
+    }
+}
+/// VZEROUPPER and VZEROALL: what follows starts anew.
+bool ends_level(const OpcodeRow& row) { return (row.attributes & aVex) && row.map == OpMap::M0F && row.opcode == 0x77; }
 }  // namespace
 
-void Translator::need_vectors(unsigned i) {
-    if (vectors_known_) return;
+/// The host's registers hold what `level` says, and what the steps behind want: one check a block, as a rule.
+void Translator::need_vectors(unsigned i, u8 level) {
+    if (vectors_known_ >= level) return;
     clobber_flags();
+    for (size_t n = i; n < steps_.size() && !ends_level(*steps_[n].row); ++n) level = std::max(level, vector_level(steps_[n]));
     e_.op({0, 0, 0x80}, 7, in_frame(offsetof(Frame, vectors_loaded)));
-    e_.byte(0);
-    Cold cold{Cold::kVectors, flags_, static_cast<u16>(i), e_.jcc_forward(kE)};
+    e_.byte(level);
+    Cold cold{Cold::kVectors, flags_, static_cast<u16>(i), e_.jcc_forward(kB)};
     cold.back = e_.cursor;
+    cold.wide = level > kVectorsLow;
     cold_.push_back(cold);
-    vectors_known_ = true;
+    vectors_known_ = level;
 }
 
 bool Translator::vector(unsigned i) {
@@ -46,7 +64,7 @@ bool Translator::vector(unsigned i) {
         e_.byte(static_cast<u8>(0xC0 | (s.insn.reg & 7) << 3));
         return true;
     }
-    if (!(row.attributes & aNative) || (row.attributes & aVex)) return false;
+    if (!(row.attributes & aNative) || !host_has(row.feature)) return false;
     if ((row.attributes & aSseFp) && (block_.mode & mode_bits::kSseUnmasked)) return false;
     bool reg_is_vector = false, reg_is_general = false, reg_written = false, rm_general = false, rm_written = false, any_vector = false, any_mmx = row.feature == OpFeature::Mmx;
     unsigned size = 0;
@@ -67,7 +85,7 @@ bool Translator::vector(unsigned i) {
     if (has_high_byte(s)) return false;
     rdx_group_ = carried_rdx_group_;
     rdx_kept_ = true;
-    if (any_vector) need_vectors(i);
+    if (any_vector) need_vectors(i, kVectorsLow);
     if (any_mmx) need_x87(i);  // MMX registers are the x87 stack's
     rm_written = rm_written && (!s.insn.mem || (row.attributes & aMemWrite));
     Operand2 rm(s.insn.rm);

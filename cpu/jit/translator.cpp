@@ -92,6 +92,7 @@ void Translator::emit(unsigned i) {
 bool Translator::translate(unsigned i) {
     const Step& s = steps_[i];
     if (s.row->feature != OpFeature::Base && (block_.mode & (mode_bits::kFpuEm | mode_bits::kFpuNm | mode_bits::kSseUd)) && needs_state(*s.row)) return false;
+    if (is_avx(*s.row)) return vex(i);
     if (cpu_.exact_time && undefined_flags_matter(s)) return false;
     if (s.row->attributes & aSys) return false;
     if (s.row->feature == OpFeature::X87) return x87(i);
@@ -280,7 +281,8 @@ void Translator::call_cell(unsigned i) {
     leave_if(kE, i, ExitKind::kLeft);
     flags_ = s.live_after ? FlagsIn::kFrame : FlagsIn::kDead;
     recover_ = -1;
-    vectors_known_ = x87_known_ = false;
+    vectors_known_ = kVectorsNone;
+    x87_known_ = false;
     end_groups();
     ++jit_.counters_.cells;
 }
@@ -317,7 +319,7 @@ void Translator::emit_cold() {
         }
         e_.bind(cold.from);
         if (cold.kind == Cold::kVectors) {
-            e_.call(jit_.load_vectors_);
+            e_.call(cold.wide ? jit_.load_wide_ : jit_.load_vectors_);
             e_.jmp(cold.back);
             continue;
         }

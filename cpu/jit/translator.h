@@ -97,6 +97,7 @@ class Translator {
         Fixup from;
         u8* back = nullptr;
         u16 size_and_write = 0;
+        bool wide = false;        ///< kVectors: all 32 bytes
         bool stack = false;       ///< kProbe: the address is base + disp, not the ModRM operand
         u8 base = 0;
         i32 disp = 0;
@@ -169,8 +170,16 @@ class Translator {
     void jump_indirect(unsigned i);
     bool call(unsigned i);
     bool ret(unsigned i);
+    bool string(unsigned i);           // translate_string.cpp
+    bool repeat_string(unsigned i);
+    bool direction(bool down);
+    Mem probe_register(unsigned i, unsigned guest, unsigned size, bool write);
     bool vector(unsigned i);           // translate_vector.cpp
-    void need_vectors(unsigned i);
+    void need_vectors(unsigned i, u8 level);
+    bool vex(unsigned i);              // translate_vex.cpp
+    bool zero_upper(unsigned i);
+    bool vex_native(const Step& s) const;   ///< has code, in this block's mode
+    u8 vector_level(const Step& s) const;   ///< VectorLevel that its code wants
     bool x87(unsigned i);              // translate_x87.cpp
     void need_x87(unsigned i);
     void load_control_word(unsigned i, const Mem& where);
@@ -193,7 +202,8 @@ class Translator {
     u8* loop_ = nullptr;           ///< where it begins
     FlagsIn loop_flags_ = FlagsIn::kFrame;
     int loop_recover_ = -1;
-    bool loop_vectors_ = false, loop_x87_ = false;
+    u8 loop_vectors_ = kVectorsNone;
+    bool loop_x87_ = false;
     std::vector<bool> loop_checked_;  ///< groups
     std::vector<Cold> cold_;
     std::vector<Group> groups_;
@@ -203,7 +213,8 @@ class Translator {
     FlagsIn flags_ = FlagsIn::kFrame;
     int recover_ = -1;            ///< step whose compare made the flags and can be made again
     u32 recover_gprs_ = 0;        ///< registers it reads
-    bool vectors_known_ = false, x87_known_ = false;
+    u8 vectors_known_ = kVectorsNone;  ///< VectorLevel at least
+    bool x87_known_ = false;
     int x87_ip_ = -1, x87_dp_ = -1;  ///< steps whose FIP and FDP are not stored yet
     bool polled_ = false, wants_poll_ = false, ended_ = false;
     unsigned current_ = 0;

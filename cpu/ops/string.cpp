@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
-// MOVS STOS LODS CMPS SCAS INS OUTS with REP prefixes. Repeated MOVS, STOS, INS and OUTS run by pieces that stay on one page; every iteration
-// counts as one instruction, and a repeat stops at interrupts and at the end of the budget with exact registers (SDM 2B REP).
+// MOVS STOS LODS CMPS SCAS INS OUTS with REP prefixes. Repeated MOVS and STOS (in either direction), INS and OUTS run by pieces
+// that stay on one page; every iteration counts as one instruction, and a repeat stops at interrupts and at the end of the budget
+// with exact registers (SDM 2B REP).
 #include <algorithm>
 #include <cstring>
 
@@ -29,6 +30,7 @@ bool target_address(Vcpu& cpu, const Insn& insn, unsigned size, MemoryAccess acc
 }
 
 template <class T> u64 bulk(Vcpu& cpu, const Insn& insn, u64 count, bool copy);
+template <class T> u64 bulk_down(Vcpu& cpu, const Insn& insn, u64 count, bool copy);
 u64 run_bytes(Vcpu& cpu, const Insn& insn, unsigned size, u64 count, bool out, u64& gva);
 
 /// Each operation: one iteration, and for some up to `count` of them at once (0: do one).
@@ -43,6 +45,7 @@ template <class T> struct Movs {
         return true;
     }
     static u64 many(Vcpu& cpu, const Insn& insn, u64 count) { return bulk<T>(cpu, insn, count, true); }
+    static u64 many_down(Vcpu& cpu, const Insn& insn, u64 count) { return bulk_down<T>(cpu, insn, count, true); }
 };
 template <class T> struct Stos {
     static bool once(Vcpu& cpu, const Insn& insn, i64 step) {
@@ -52,6 +55,7 @@ template <class T> struct Stos {
         return true;
     }
     static u64 many(Vcpu& cpu, const Insn& insn, u64 count) { return bulk<T>(cpu, insn, count, false); }
+    static u64 many_down(Vcpu& cpu, const Insn& insn, u64 count) { return bulk_down<T>(cpu, insn, count, false); }
 };
 template <class T> struct Lods {
     static bool once(Vcpu& cpu, const Insn& insn, i64 step) {
@@ -150,6 +154,15 @@ u64 run_bytes(Vcpu& cpu, const Insn& insn, unsigned size, u64 count, bool out, u
     return bytes;
 }
 
+/// STOS of `bytes` at `out`, whatever the direction.
+template <class T>
+void fill(u8* out, T value, u64 bytes) {
+    bool same = true;
+    for (unsigned i = 1; i < sizeof(T); ++i) same &= static_cast<u8>(static_cast<u64>(value) >> (8 * i)) == static_cast<u8>(value);
+    if (same) guest_fill(out, static_cast<u8>(value), bytes);
+    else for (u64 i = 0; i < bytes; i += sizeof(T)) guest_store<T>(out + i, value);
+}
+
 /// Iterations that can run as one host copy: both sides inside their pages, forward, flat or within limits for the whole piece.
 template <class T>
 u64 bulk(Vcpu& cpu, const Insn& insn, u64 count, bool copy) {
@@ -185,14 +198,56 @@ u64 bulk(Vcpu& cpu, const Insn& insn, u64 count, bool copy) {
         }
         advance(cpu, kRsi, insn, static_cast<i64>(bytes));
     } else {
-        T value = get<T>(cpu, kRax);
-        bool same = true;
-        for (unsigned i = 1; i < sizeof(T); ++i) same &= static_cast<u8>(static_cast<u64>(value) >> (8 * i)) == static_cast<u8>(value);
-        if (same) guest_fill(out, static_cast<u8>(value), bytes);
-        else for (u64 i = 0; i < bytes; i += sizeof(T)) guest_store<T>(out + i, value);
+        fill(out, get<T>(cpu, kRax), bytes);
     }
     advance(cpu, kRdi, insn, static_cast<i64>(bytes));
     return bytes / sizeof(T);
+}
+
+/// The same with DF set: RSI and RDI point at the last elements of what is copied.
+template <class T>
+u64 bulk_down(Vcpu& cpu, const Insn& insn, u64 count, bool copy) {
+    constexpr u64 kSize = sizeof(T);
+    const u64 mask = address_mask(insn), target = cpu.gpr[kRdi] & mask, source = cpu.gpr[kRsi] & mask;
+    const u64 target_end = (target & kPageOffsetMask) + kSize, source_end = (source & kPageOffsetMask) + kSize;
+    if (cpu.alignment_checked || target_end > kPageSize || (copy && source_end > kPageSize)) return 0;
+    u64 bytes = std::min(count, kPageSize) * kSize;
+    bytes = std::min(bytes, target_end);
+    if (copy) bytes = std::min(bytes, source_end);
+    bytes -= bytes % kSize;
+    if (bytes < 2 * kSize) return 0;
+    if (!cpu.long64()) {
+        const SegmentRegister &es = cpu.seg[kEs], &ds = cpu.seg[insn.seg];
+        if (es.expand_down() || (es.base & kPageOffsetMask) || (copy && (ds.expand_down() || (ds.base & kPageOffsetMask)))) return 0;
+    }
+    u64 to, from = 0;
+    Fault kept = cpu.fault;
+    if (!target_address(cpu, insn, kSize, MemoryAccess::kWrite, to) || (copy && !source_address(cpu, insn, kSize, from))) {
+        cpu.fault = kept;
+        cpu.exit = ExitReason::kNone;
+        return 0;
+    }
+    const u64 below = bytes - kSize;
+    u8* out = cpu.mmu.context()->probe_write(to - below, static_cast<unsigned>(bytes));
+    if (!out) return 0;
+    if (copy) {
+        const u8* in = cpu.mmu.context()->probe_read(from - below, static_cast<unsigned>(bytes));
+        if (!in) return 0;
+        const u64 distance = static_cast<u64>(out < in ? in - out : out - in);
+        if (distance >= bytes) {
+            guest_move(out, in, bytes);
+        } else {  // overlapping: from the top, by the largest step that no step's own result is a source of
+            if (distance < kSize) return 0;
+            u64 left = bytes;
+            for (; distance >= 8 && left >= 8; left -= 8) guest_store<u64>(out + left - 8, guest_load<u64>(in + left - 8));
+            for (; left > 0; left -= kSize) guest_store<T>(out + left - kSize, guest_load<T>(in + left - kSize));
+        }
+        advance(cpu, kRsi, insn, -static_cast<i64>(bytes));
+    } else {
+        fill(out, get<T>(cpu, kRax), bytes);
+    }
+    advance(cpu, kRdi, insn, -static_cast<i64>(bytes));
+    return bytes / kSize;
 }
 
 enum class Stop : u8 { kNever, kOnZf };
@@ -207,9 +262,12 @@ bool repeat(Vcpu& cpu, const Insn& insn) {
     for (;;) {
         u64 done = 0;
         if constexpr (requires { Op::many(cpu, insn, left); }) {
-            if (step > 0 && left > 1 && !cpu.single) {
+            if (left > 1 && !cpu.single) {
                 u64 allowed = cpu.budget > 0 ? std::min<u64>(left, static_cast<u64>(cpu.budget) + (counted ? 0 : 1)) : (counted ? 0 : 1);
-                if (allowed > 1) done = Op::many(cpu, insn, allowed);
+                if (allowed > 1 && step > 0) done = Op::many(cpu, insn, allowed);
+                if constexpr (requires { Op::many_down(cpu, insn, left); }) {
+                    if (allowed > 1 && step < 0) done = Op::many_down(cpu, insn, allowed);
+                }
             }
         }
         if (done == 0) {

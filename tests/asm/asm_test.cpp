@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 // Runs every guest of tests/asm/guests and tests/asm/bugs in the matrix: the budget whole, one instruction at a time, and in random
 // slices, and translated (cpu/jit) whole and in slices. Each must report success, and all must end in the same state with the same count. A guest's first line may say
-//   ; vcpus: 2          ; ends: shutdown
+//   ; vcpus: 2          ; ends: shutdown      ; cpu: v3 (left out where the host has no AVX2)
 // The environment variable ASM_ONLY=name runs those whose name contains it.
 #define CATCH_CONFIG_MAIN
 #include <catch2/catch.hpp>
@@ -18,7 +18,7 @@ using namespace shadowbox::asm_test;
 
 namespace {
 
-struct Guest { std::string name; std::filesystem::path binary; unsigned vcpus; bool shutdown; };
+struct Guest { std::string name; std::filesystem::path binary; unsigned vcpus; bool shutdown, v3; };
 
 std::vector<Guest> guests() {
     std::vector<Guest> list;
@@ -32,9 +32,10 @@ std::vector<Guest> guests() {
             std::getline(in, first);
             std::string stem = entry.path().stem().string();
             list.push_back({std::string(folder) + "/" + stem, std::filesystem::path(ASM_BINARIES) / (stem + ".bin"),
-                            first.find("vcpus: 2") != std::string::npos ? 2u : 1u, first.find("ends: shutdown") != std::string::npos});
+                            first.find("vcpus: 2") != std::string::npos ? 2u : 1u, first.find("ends: shutdown") != std::string::npos, first.find("cpu: v3") != std::string::npos});
         }
     }
+    if (!host_runs_v3()) std::erase_if(list, [](const Guest& g) { return g.v3; });
     std::sort(list.begin(), list.end(), [](const Guest& a, const Guest& b) { return a.name < b.name; });
     return list;
 }
@@ -43,7 +44,7 @@ GuestResult run(const Guest& guest, Slicing slicing, u64 seed, bool translate = 
     std::ifstream in(guest.binary, std::ios::binary);
     std::vector<u8> image((std::istreambuf_iterator<char>(in)), std::istreambuf_iterator<char>());
     REQUIRE(!image.empty());
-    return GuestMachine(guest.vcpus, "asm/" + guest.name, translate).run(image, slicing, seed);
+    return GuestMachine(guest.vcpus, "asm/" + guest.name, translate, guest.v3).run(image, slicing, seed);
 }
 
 void check_end(const Guest& guest, const GuestResult& result, const char* how) {

@@ -36,11 +36,11 @@ class GuestMachine : public MachineBus, public ApicMessageSink, public EoiListen
  public:
     static constexpr u64 kLoad = 0x7C00, kMemoryPages = 4096;
 
-    GuestMachine(unsigned vcpus, std::string name, bool translate = false)
+    GuestMachine(unsigned vcpus, std::string name, bool translate = false, bool v3 = false)
         : name_(std::move(name)), pool_(std::move(*MachinePool::create(2 * kMemoryPages, 8192))), memory_(*pool_, pager_, VmId(1)) {
         memory_.map_ram(Ppn(0), kMemoryPages);
         for (unsigned i = 0; i < vcpus; ++i) {
-            cpus_.push_back(std::make_unique<Vcpu>(i, memory_, *this, *this, *this, cpu_model_v2()));
+            cpus_.push_back(std::make_unique<Vcpu>(i, memory_, *this, *this, *this, v3 ? cpu_model_v3() : cpu_model_v2()));
             Vcpu& cpu = *cpus_.back();
             cpu.vcpu_count = vcpus;
             cpu.alone = true;

@@ -86,7 +86,7 @@ class SimdMachine {
         cpu->rip = kCode;
         cpu->gpr[kRsp] = kStack;
         cpu->safepoint.enter();
-        ExitReason reason = cpu->run(1000);
+        ExitReason reason = cpu->run(budget);
         cpu->safepoint.leave();
         REQUIRE(reason == ExitReason::kHalt);
         if (cpu->rip == kCode + bytes.size()) return kNoFault;
@@ -115,6 +115,7 @@ class SimdMachine {
     static constexpr u64 kCr0 = cr0::kPG | cr0::kPE | cr0::kET | cr0::kNE | cr0::kMP;
     static constexpr u64 kCr4 = cr4::kPAE | cr4::kOSFXSR | cr4::kOSXMMEXCPT | cr4::kOSXSAVE;
 
+    i64 budget = 1000;  ///< of a run, in instructions and iterations
     std::unique_ptr<MachinePool> pool;
     SlowPager pager;
     GuestMemory memory;

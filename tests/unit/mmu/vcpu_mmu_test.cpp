@@ -248,6 +248,48 @@ TEST_CASE("vcpu mmu: code fetches have their own entries and rights") {
     CHECK(m.mmu.context()->probe_code(0x500010) == nullptr);
 }
 
+TEST_CASE("vcpu mmu: reads of one page and writes of another at the same index both stay; INVLPG drops either") {
+    TwoPages m;
+    m.long_mode();
+    constexpr u64 kReadPage = 0x400000, kWritePage = 0x400000 + kTlbEntries * kPageSize;
+    m.map(kReadPage, 0x10000, kP);
+    m.map(kWritePage, 0x11000, kP | kW);
+    const TlbContext& tlb = *m.mmu.context();
+    REQUIRE(m.resolve(kReadPage, kRead).kind == Kind::kHost);
+    REQUIRE(m.resolve(kWritePage, kWrite).kind == Kind::kHost);
+    CHECK(tlb.probe_read(kReadPage, 1));
+    CHECK(tlb.probe_write(kWritePage, 1));
+    CHECK_FALSE(tlb.probe_read(kWritePage, 1));
+    CHECK_FALSE(tlb.probe_write(kReadPage, 1));
+    m.mmu.invlpg(Gva(kReadPage));
+    CHECK_FALSE(tlb.probe_read(kReadPage, 1));
+    CHECK(tlb.probe_write(kWritePage, 1));
+    REQUIRE(m.resolve(kWritePage, kRead).kind == Kind::kHost);
+    m.mmu.drop_write(Ppn(0x11));
+    CHECK(tlb.probe_read(kWritePage, 1));
+    CHECK_FALSE(tlb.probe_write(kWritePage, 1));
+    m.mmu.invlpg(Gva(kWritePage));
+    CHECK_FALSE(tlb.probe_read(kWritePage, 1));
+}
+
+TEST_CASE("vcpu mmu: a read takes the place for writes from another page only when asked for both") {
+    TwoPages m;
+    m.long_mode();
+    constexpr u64 kPage = 0x400000, kOther = 0x400000 + kTlbEntries * kPageSize;
+    m.map(kPage, 0x10000, kP | kW);
+    m.map(kOther, 0x11000, kP | kW);
+    const TlbContext& tlb = *m.mmu.context();
+    REQUIRE(m.resolve(kPage, kWrite).kind == Kind::kHost);
+    m.mmu.invlpg(Gva(kPage));
+    REQUIRE(m.resolve(kOther, kWrite).kind == Kind::kHost);
+    REQUIRE(m.resolve(kPage, kRead).kind == Kind::kHost);
+    CHECK(tlb.probe_write(kOther, 1));
+    CHECK_FALSE(tlb.probe_write(kPage, 1));
+    REQUIRE(m.mmu.resolve_both_sides(Gva(kPage), 1, kRead).kind == Kind::kHost);
+    CHECK(tlb.probe_write(kPage, 1));
+    CHECK_FALSE(tlb.probe_write(kOther, 1));
+}
+
 TEST_CASE("vcpu mmu: MMIO is never in the TLB") {
     Machine m(256);
     for (int i = 0; i < 2; ++i) {
