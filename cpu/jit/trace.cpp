@@ -65,6 +65,7 @@ void Translator::begin_loop() {
     if (x87_ip_ >= 0 || x87_dp_ >= 0) settle_x87_pointers();
     rdx_group_ = carried_rdx_group_ = -1;
     rdx_kept_ = false;
+    held_.end = nullptr;
     loop_ = e_.cursor;
     loop_flags_ = flags_;
     loop_recover_ = recover_;

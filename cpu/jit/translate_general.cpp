@@ -37,6 +37,17 @@ void Translator::emit_immediate(const Step& s) {
     }
 }
 
+namespace {
+constexpr u8 kNone = 0xFF;
+
+/// What to change in the opcode of a form with destination r/m and source reg, so that they trade places; TEST has but one form.
+u8 has_reversed_form(const OpcodeRow& row) {
+    if (row.map != OpMap::M0) return 0;
+    if (row.opcode < 0x40 && (row.opcode & 7) < 2) return 2;
+    return row.opcode == 0x88 || row.opcode == 0x89 ? 2 : 0;
+}
+}  // namespace
+
 /// Encodes the instruction again. `bytes`: size of the general-register operands; `reg_use`: how ModRM.reg is used as a register
 /// (kUnused: it is the opcode extension); `rm_use` likewise for ModRM.rm, register or memory.
 bool Translator::again(unsigned i, unsigned bytes, Use reg_use, Use rm_use, u8 extension) {
@@ -53,29 +64,27 @@ bool Translator::again(unsigned i, unsigned bytes, Use reg_use, Use rm_use, u8 e
     }
     const bool rm_byte = rm_bytes == 1;
     Operand2 rm(u8{0});
-    unsigned rm_number = rm_byte ? s.insn.rm / 8u : s.insn.rm;
-    bool rm_scratch = false;
+    const unsigned rm_number = rm_byte ? s.insn.rm / 8u : s.insn.rm, reg_number = byte_op ? s.insn.reg / 8u : s.insn.reg;
+    u8 rm_scratch = kNone, reg_scratch = kNone;
+    const bool wants_flags = s.reads || (row.flags_written && (s.live_after & ~s.writes));
+    u8 held = kNone;  // scratch register that the instruction before left with the value of held_.guest
     if (s.insn.mem) {
         rm = probe(i, rm_bytes, rm_use & kWrite);
-    } else if (kHome[rm_number] != kInFrame) {
-        rm = Operand2(kHome[rm_number]);
-    } else if ((rm_use & kWrite) && rm_bytes == 4) {  // the upper half is to be cleared
-        rm_scratch = true;
-        if (rm_use & kRead) e_.load32(hRcx, in_frame(frame_gpr(rm_number)));
-        rm = Operand2(u8{hRcx});
+        if (wants_flags) need_flags();
     } else {
-        rm = Operand2(in_frame(frame_gpr(rm_number)));
-    }
-    if (s.reads || (row.flags_written && (s.live_after & ~s.writes))) need_flags();
-    u8 reg = extension;
-    bool reg_scratch = false;
-    unsigned reg_number = byte_op ? s.insn.reg / 8u : s.insn.reg;
-    if (reg_use != kUnused) {
-        reg = kHome[reg_number];
-        if (reg == kInFrame) {
-            reg_scratch = true;
-            reg = hRax;
-            if ((reg_use & kRead) || bytes < 4) e_.load(hRax, in_frame(frame_gpr(reg_number)));
+        if (wants_flags) need_flags();
+        if (held_.end == e_.cursor) held = held_.host;
+        const bool rm_held = held != kNone && held_.guest == rm_number;
+        if (kHome[rm_number] != kInFrame) {
+            rm = Operand2(kHome[rm_number]);
+        } else if ((rm_use & kWrite) && rm_bytes == 4) {  // the upper half is to be cleared
+            rm_scratch = rm_held ? held : held == hRcx ? static_cast<u8>(hRax) : static_cast<u8>(hRcx);
+            if ((rm_use & kRead) && !rm_held) e_.load32(rm_scratch, in_frame(frame_gpr(rm_number)));
+            rm = Operand2(rm_scratch);
+        } else if (rm_held && !(rm_use & kWrite)) {
+            rm = Operand2(held);
+        } else {
+            rm = Operand2(in_frame(frame_gpr(rm_number)));
         }
     }
     u8 prefix = 0;
@@ -83,15 +92,39 @@ bool Translator::again(unsigned i, unsigned bytes, Use reg_use, Use rm_use, u8 e
     else if (row.prefix == OpPrefix::PF2) prefix = 0xF2;
     else if (row.prefix == OpPrefix::PF3) prefix = 0xF3;
     Opcode opcode{prefix, static_cast<u8>(row.map), static_cast<u8>(s.insn.opcode), bytes == 8, byte_op || rm_byte};
+    u8 reg = extension;
+    Operand2 other = rm;
+    if (reg_use != kUnused) {
+        reg = kHome[reg_number];
+        if (reg == kInFrame && held != kNone && held_.guest == reg_number && !(reg_use & kWrite)) {
+            reg = held;
+        } else if (reg == kInFrame && !(reg_use & kWrite) && !rm.is_memory && has_reversed_form(row)) {
+            // The other direction reads the frame.
+            opcode.byte ^= has_reversed_form(row);
+            reg = rm.reg;
+            other = Operand2(in_frame(frame_gpr(reg_number)));
+        } else if (reg == kInFrame) {
+            const bool reg_held = held != kNone && held_.guest == reg_number;
+            reg = reg_held ? held : rm_scratch == hRax || (!rm.is_memory && rm.reg == hRax) ? static_cast<u8>(hRcx) : static_cast<u8>(hRax);
+            reg_scratch = reg;
+            if (((reg_use & kRead) || bytes < 4) && !reg_held) e_.load(reg, in_frame(frame_gpr(reg_number)));
+        }
+    }
     if (bytes == 2 && prefix == 0) {
         opcode.prefix = 0x66;
     } else if (bytes == 2 && prefix != 0x66) {
         e_.byte(0x66);  // POPCNT and its kin with 16-bit operands
     }
-    e_.op(opcode, reg, rm, s.insn.lock);
+    e_.op(opcode, reg, other, s.insn.lock);
     emit_immediate(s);
-    if (reg_scratch && (reg_use & kWrite)) e_.store(in_frame(frame_gpr(reg_number)), hRax);
-    if (rm_scratch) e_.store(in_frame(frame_gpr(rm_number)), hRcx);
+    if (reg_scratch != kNone && (reg_use & kWrite)) {
+        e_.store(in_frame(frame_gpr(reg_number)), reg_scratch);
+        held_ = {reg_scratch, static_cast<u8>(reg_number), e_.cursor};
+    }
+    if (rm_scratch != kNone) {
+        e_.store(in_frame(frame_gpr(rm_number)), rm_scratch);
+        held_ = {rm_scratch, static_cast<u8>(rm_number), e_.cursor};
+    }
     if (row.flags_written) made_flags(i);
     return true;
 }

@@ -208,6 +208,12 @@ class Translator {
     std::vector<Cold> cold_;
     std::vector<Group> groups_;
     int rdx_group_ = -1, carried_rdx_group_ = -1;  ///< group whose delta RDX holds
+    /// What the code that ends at `end` left in a scratch register: the value of a guest register that lives in the frame.
+    struct Held {
+        u8 host, guest;
+        const u8* end;
+    };
+    Held held_{0, 0, nullptr};
     bool rdx_kept_ = false;       ///< the step's emitter left RDX as its accesses did
     unsigned read_slots_used_ = 0, write_slots_used_ = 0;
     FlagsIn flags_ = FlagsIn::kFrame;
