@@ -69,6 +69,8 @@ Expected<void> set_accelerator(MachineConfig& machine, const std::string& value)
     if (value != "interp" && value != "jit" && value != "tcg")
         return unknown("accelerator", value, "interp, jit (no virtualization hardware is used)");
     machine.jit = value != "interp";
+    if (machine.jit && !kHostHasTranslator)
+        return make_error(ErrorCode::kUnsupported, "'{}': this host is no x86-64; use -accel interp", value);
     return {};
 }
 

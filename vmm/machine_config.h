@@ -50,6 +50,13 @@ struct NicConfig {
     std::vector<ForwardConfig> forwards;
 };
 
+/// Translated code (cpu/jit) is x86-64 code.
+#ifdef __x86_64__
+constexpr bool kHostHasTranslator = true;
+#else
+constexpr bool kHostHasTranslator = false;
+#endif
+
 enum class TripleFaultAction : u8 { kDefault, kFreeze, kReset, kExit };
 
 struct MachineConfig {
@@ -68,7 +75,7 @@ struct MachineConfig {
     bool no_reboot = false;
     bool start_paused = false;         ///< -S
     std::string cpu_model;             ///< v2, v3, max; empty: max, and v2 under -icount, so that a run repeats on any host
-    bool jit = false;                  ///< -accel jit: translate hot code
+    bool jit = kHostHasTranslator;     ///< -accel jit: translate hot code
     TripleFaultAction triple_fault = TripleFaultAction::kDefault;
 };
 
