@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "cpu/insn.h"
+#include "mmu/machine_bus.h"
 #include "mmu/page_types.h"
 
 namespace shadowbox {
@@ -40,6 +41,7 @@ struct Block {
     Block* next_in_bucket;
     Handler first;      ///< handler of the first cell, where one that counts or enters host code stands in for it
     u32 heat;           ///< executions counted
+    u32 patience;       ///< doublings of the executions before translation (BlockCache::patience_of)
     BlockCode code;
     u64 second_page() const;  ///< linear address of the page behind this block's
     bool crosses() const { return second_ppn != kInvalidPpn.value; }
@@ -86,6 +88,8 @@ class BlockCache {
     Block* decode_crossing(Vcpu& cpu, u64 linear, Ppn ppn, const u8* host_page);
     bool still_crosses(const Vcpu& cpu, const Block& block) const;
     void keep(Block* block, u32 offset);
+    Block* inside_segment(Vcpu& cpu, Block* once);
+    u32 patience_of(u64 ppn) const;
     Block* fetch_failed(Vcpu& cpu, const Resolved& code, u64 linear);
     Block* allocate(unsigned cells);
     void kill(Block* block);
@@ -95,11 +99,14 @@ class BlockCache {
         Block* first = nullptr;
         std::vector<Block*> tails;  ///< blocks of the page before whose instruction ends here
     };
+    /// How often a page's code died in quick succession, and when last.
+    struct Killed { u32 times = 0; GuestNs last = 0; };
     struct Posted;
     Vcpu& cpu_;
     Block* jump_[kJumpEntries] = {};
     std::vector<Block*> buckets_;
     std::unordered_map<u64, CodePage> pages_;
+    std::unordered_map<u64, Killed> killed_;
     u8* arena_ = nullptr;
     u64 arena_size_ = 0, used_ = 0, count_ = 0, generation_ = 0;
     Block* scratch_ = nullptr;   // holds the one-instruction blocks that are not kept

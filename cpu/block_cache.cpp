@@ -19,6 +19,7 @@ namespace shadowbox {
 
 namespace {
 constexpr u64 kArenaBytes = 64u << 20;
+constexpr GuestNs kThrashing = 5'000'000;  ///< a page whose code dies more often than that is thrashing
 constexpr unsigned kBuckets = 1 << 15;
 constexpr unsigned kMaxCells = kMaxBlockInsns + 1;
 constexpr u64 kMaxBlockBytes = sizeof(Block) + kMaxCells * sizeof(Insn);
@@ -29,6 +30,9 @@ u64 lines_of(u32 offset, u32 size) {
     return (last == 63 ? ~u64{0} : (u64{1} << (last + 1)) - 1) & ~((u64{1} << first) - 1);
 }
 }  // namespace
+
+/// Bytes from RIP to the end of the code segment.
+static u64 bytes_in_segment(const Vcpu& cpu) { return cpu.mode & mode_bits::kLong64 ? ~u64{0} : u64{cpu.seg[kCs].limit} + 1 - cpu.rip; }
 
 u64 Block::second_page() const {
     const bool long64 = mode & mode_bits::kLong64;
@@ -122,6 +126,10 @@ void BlockCache::invalidate(Ppn ppn, u32 offset, u32 size) {
     }
     if (!(found->second.lines & lines_of(offset, size))) return;
     ++cpu_.counters.code_invalidations;
+    Killed& killed = killed_[ppn.value];
+    const GuestNs now = cpu_.now();
+    killed.times = now - killed.last < kThrashing ? killed.times + 1 : 0;
+    killed.last = now;
     // All blocks of the page go, so that the page becomes writable at full speed again until it holds code once more.
     for (Block* block = found->second.first; block;) {
         Block* next = block->next_on_page;
@@ -131,6 +139,12 @@ void BlockCache::invalidate(Ppn ppn, u32 offset, u32 size) {
     for (Block* block : found->second.tails) kill(block);
     pages_.erase(found);
     cpu_.mmu.memory().unmark_code(ppn, &cpu_.safepoint);
+}
+
+/// Code that is written again and again is not worth translating: each doubling of the executions that it takes.
+u32 BlockCache::patience_of(u64 ppn) const {
+    auto found = killed_.find(ppn);
+    return found == killed_.end() || found->second.times < 4 ? 0 : std::min(found->second.times - 3, 12u);
 }
 
 void BlockCache::post_invalidate(Ppn ppn, u32 offset, u32 size) {
@@ -192,11 +206,8 @@ Block* BlockCache::fetch_failed(Vcpu& cpu, const Resolved& code, u64 linear) {
     // Code in MMIO space: fetch the bytes through the bus, one instruction at a time.
     u8 bytes[16];
     for (unsigned i = 0; i < sizeof bytes; ++i) bytes[i] = static_cast<u8>(cpu.bus.mmio_read(code.gpa + i, 1));
-    return decode_scratch(cpu, bytes, sizeof bytes);
+    return inside_segment(cpu, decode_scratch(cpu, bytes, sizeof bytes));
 }
-
-/// The translator knows 64-bit code.
-static bool context_is_translatable(u64 mode) { return mode & mode_bits::kLong64; }
 
 /// Ends a block: a closing cell after instructions that do not jump.
 static void close_block(Block& block, unsigned cells, unsigned bytes) {
@@ -223,6 +234,13 @@ Block* BlockCache::decode_scratch(Vcpu& cpu, const u8* bytes, unsigned available
     return &block;
 }
 
+/// `once`, or #GP(0) if its last byte lies beyond the code segment.
+Block* BlockCache::inside_segment(Vcpu& cpu, Block* once) {
+    if (once->byte_count <= bytes_in_segment(cpu)) return once;
+    cpu.raise(Vector::kGP, 0);
+    return nullptr;
+}
+
 /// An instruction that crosses into the next page. A processor fetches both pages, so a fault on the second comes before it runs.
 Block* BlockCache::decode_crossing(Vcpu& cpu, u64 linear, Ppn ppn, const u8* host_page) {
     u8 bytes[32];
@@ -234,11 +252,12 @@ Block* BlockCache::decode_crossing(Vcpu& cpu, u64 linear, Ppn ppn, const u8* hos
     Resolved more = cpu.mmu.resolve(Gva(second), 1, MemoryAccess::kExecute);
     if (more.kind == Resolved::Kind::kMmio) {
         for (unsigned i = 0; i < 16; ++i) bytes[first + i] = static_cast<u8>(cpu.bus.mmio_read(more.gpa + i, 1));
-        return decode_scratch(cpu, bytes, 16);
+        return inside_segment(cpu, decode_scratch(cpu, bytes, 16));
     }
     if (more.kind != Resolved::Kind::kHost) return fetch_failed(cpu, more, second);
     guest_copy_out(bytes + first, more.host, 16);
-    Block* once = decode_scratch(cpu, bytes, 16);
+    Block* once = inside_segment(cpu, decode_scratch(cpu, bytes, 16));
+    if (!once) return nullptr;
     const CodeTlbEntry* entry = cpu.mmu.context()->probe_code(second);
     const bool decoded = once->insns[0].row != kNoRow && once->byte_count > first;
     if (cpu.single || (cpu.mode & mode_bits::kSingleStep) || !entry || !decoded) return once;
@@ -266,7 +285,10 @@ Block* BlockCache::decode_crossing(Vcpu& cpu, u64 linear, Ppn ppn, const u8* hos
 /// Enters a decoded block into the tables and marks its bytes on its (first) page as code.
 void BlockCache::keep(Block* block, u32 offset) {
     block->first = block->insns[0].handler;
-    if (cpu_.jit && context_is_translatable(block->mode)) block->insns[0].handler = jit::op_count;
+    if (cpu_.jit) {
+        block->insns[0].handler = jit::op_count;
+        block->patience = patience_of(block->ppn);
+    }
     const u32 size = std::min<u32>(block->byte_count, static_cast<u32>(kPageSize) - offset);
     cpu_.mmu.memory().mark_code(Ppn(block->ppn), offset, size, &cpu_.safepoint);
     CodePage& page = pages_[block->ppn];
@@ -300,6 +322,8 @@ Block* BlockCache::decode(Vcpu& cpu, u64 linear, Ppn ppn, const u8* host_page) {
     alignas(16) u8 code[kPageSize];
     u32 room = static_cast<u32>(kPageSize) - offset;
     u32 span = std::min<u32>(room, single ? 16 : kMaxBlockInsns * 15);
+    const bool segment_ends = bytes_in_segment(cpu) <= room;
+    if (bytes_in_segment(cpu) < span) span = static_cast<u32>(bytes_in_segment(cpu));
     guest_copy_out(code, host_page + offset, span);
 
     static thread_local Insn insns[kMaxBlockInsns];
@@ -312,6 +336,10 @@ Block* BlockCache::decode(Vcpu& cpu, u64 linear, Ppn ppn, const u8* host_page) {
         context.rip = cpu.rip + bytes;
         DecodeStatus status = decode_insn(context, code + bytes, span - bytes, insn);
         if (status == DecodeStatus::kNeedMore) {
+            if (cells == 0 && segment_ends) {  // in the middle of the instruction
+                cpu.raise(Vector::kGP, 0);
+                return nullptr;
+            }
             if (cells == 0) return decode_crossing(cpu, linear, ppn, host_page);
             break;
         }

@@ -44,6 +44,8 @@ u32 gprs_written(const Step& s) {
             case 0x86: case 0x87: mask |= 1u << number_of(s.insn.reg, row.operands[1]); break;
             case 0x90: case 0x91: case 0x92: case 0x93: case 0x94: case 0x95: case 0x96: case 0x97: mask |= 1; break;
             case 0x98: case 0x9F: case 0xD7: mask |= 1; break;
+            case 0x27: case 0x2F: case 0x37: case 0x3F: case 0xD4: case 0xD5: case 0xD6: mask |= 1; break;
+            case 0x61: mask |= 0xFF; break;
             case 0x99: mask |= 1u << kRdx; break;
             case 0xF6: case 0xF7: mask |= 1u | 1u << kRdx; break;
             default: break;
@@ -84,7 +86,8 @@ bool Translator::decode(const u8* bytes) {
             s.cell = static_cast<u16>(cell);
             s.offset = static_cast<u16>(offset);
             s.insn.rip_offset = s.offset;
-            if ((s.row->attributes & aBranch)) s.insn.same_page = ((context.rip ^ static_cast<u64>(s.insn.disp)) & ~kPageOffsetMask) == 0;
+            if ((s.row->attributes & aBranch)) s.insn.same_page = ((linear(context.rip) ^ linear(static_cast<u64>(s.insn.disp))) & ~kPageOffsetMask) == 0;
+            if (!long64()) rewrite(s);
             offset += s.insn.length;
             steps_.push_back(s);
         }

@@ -41,7 +41,9 @@ Jit::~Jit() = default;
 bool Jit::translate(Block& block, bool use_groups) {
     block.heat = 0;
     if (full()) return false;
-    const u64 linear = block.rip;
+    const bool long64 = block.mode & mode_bits::kLong64;
+    if (!long64 && block.mode != cpu_.mode) return false;  // CS.limit is what the code is made for
+    const u64 linear = long64 ? block.rip : (block.rip + (block.mode >> 32)) & 0xFFFFFFFF;
     const CodeTlbEntry* entry = cpu_.mmu.context()->probe_code(linear);
     if (!entry || (entry->ppn & ~(u64{1} << 63)) != block.ppn) return false;
     const u8* bytes = reinterpret_cast<const u8*>(linear + entry->host_delta);
@@ -69,7 +71,7 @@ bool Jit::translate(Block& block, bool use_groups) {
 }
 
 bool Jit::warm(Block& block) {
-    if (++block.heat < hot_entries_) return false;
+    if (++block.heat < hot_entries_ << block.patience) return false;
     block.insns[0].handler = translate(block) ? op_enter_jit : block.first;
     return true;
 }
@@ -123,6 +125,7 @@ void Jit::run_cell(Jit* jit, Block* cell, Frame* frame) {
     frame->cell_done = jit->cell_done_ || ended;
     frame->flags = image_of_flags(cpu.flags.value());
     frame->budget = cpu.budget;
+    if (cell->cells == 1 && !(cpu.mode & mode_bits::kLong64)) view_segments(cpu, frame->segments);  // nothing else changes them
     jit->tlb_ = cpu.mmu.context();
 }
 
@@ -160,6 +163,7 @@ void Jit::forget(Block& block) {
         link.next_incoming = 0;
         point(link, link.thunk);
     }
+    if (!(block.mode & mode_bits::kLong64)) set_jump(block.mode, block.rip, nullptr);
     for (JumpTable& table : tables_) {
         if (table.mode != block.mode) continue;
         JumpEntry& entry = table.entries[jump_index(block.rip)];
@@ -173,12 +177,19 @@ void Jit::flush() {
     emitter_.cursor = first_block_;
     links_.resize(1);
     cells_.clear();
+    if (legacy_table_) std::fill_n(legacy_table_.get(), kJumpEntries, JumpEntry{});
     for (JumpTable& table : tables_) {
         if (table.entries) std::fill_n(table.entries.get(), kJumpEntries, JumpEntry{});
     }
 }
 
 void Jit::select_jump_table(u64 mode) {
+    table_mode_ = mode;
+    if (!(mode & mode_bits::kLong64)) {
+        if (!legacy_table_) legacy_table_ = std::make_unique<JumpEntry[]>(kJumpEntries);
+        jump_table_ = legacy_table_.get();
+        return;
+    }
     JumpTable* chosen = tables_;
     for (JumpTable& table : tables_) {
         if (table.mode == mode && table.entries) { chosen = &table; break; }
@@ -191,7 +202,6 @@ void Jit::select_jump_table(u64 mode) {
     }
     chosen->last_use = ++table_clock_;
     jump_table_ = chosen->entries.get();
-    table_mode_ = mode;
 }
 
 // --- running ---
@@ -209,7 +219,9 @@ Resume Jit::run(Block* block) {
         if (table_mode_ != cpu_.mode) select_jump_table(cpu_.mode);
         tlb_ = cpu_.mmu.context();
         ++counters_.entries;
-        enter_(executable(block->code.frame_flags), image_of_flags(cpu_.flags.value()));
+        const bool long64 = cpu_.mode & mode_bits::kLong64;
+        if (!long64) view_segments(cpu_, segments_);
+        (long64 ? enter_ : enter_legacy_)(executable(block->code.frame_flags), image_of_flags(cpu_.flags.value()));
         cpu_.flags.set(flags_of_image(exit_.flags));
         if (exit_.x87_loaded) take_x87();
         if (cpu_.exact_time) cpu_.budget = exit_.budget;
@@ -228,10 +240,11 @@ Resume Jit::run(Block* block) {
                 }
                 return resume_cell(from, exit_.cell);
             case ExitKind::kIndirect: {
+                if (!(cpu_.mode & mode_bits::kLong64)) exit_.target &= 0xFFFFFFFF;  // the mode's number is above it
                 Block* to = cpu_.blocks->known(cpu_, exit_.target);
                 if (to && !to->code.checked) warm(*to);
                 if (to && to->code.checked) {
-                    jump_table_[jump_index(exit_.target)] = JumpEntry{exit_.target, executable(to->code.checked)};
+                    set_jump(cpu_.mode, exit_.target, executable(to->code.checked));
                 }
                 return resume_cell(from, exit_.cell);
             }
@@ -266,7 +279,7 @@ Resume Jit::run(Block* block) {
             u32 number = static_cast<u32>(exit_.argument);
             connect(links_[number], number, *to);
         }
-        if (kind == ExitKind::kRip) jump_table_[jump_index(cpu_.rip)] = JumpEntry{cpu_.rip, executable(to->code.checked)};
+        if (kind == ExitKind::kRip) set_jump(cpu_.mode, cpu_.rip, executable(to->code.checked));
         block = to;
     }
 }

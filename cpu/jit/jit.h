@@ -7,6 +7,7 @@
 #pragma once
 
 #include <memory>
+#include <unordered_map>
 #include <vector>
 
 #include "core/error.h"
@@ -110,6 +111,12 @@ class Jit {
     static void point(const Link& link, const u8* target);
     Resume resume_cell(Block* block, unsigned cell);
     static unsigned jump_index(u64 rip) { return static_cast<unsigned>(rip & (kJumpEntries - 1)); }
+    // Outside 64-bit mode (legacy_modes.cpp): all modes share one jump table, its keys have the mode's number above EIP.
+    u32 mode_number(u64 mode);
+    static unsigned jump_salt(u32 mode_number) { return mode_number * 0x9E3Bu & (kJumpEntries - 1); }
+    JumpEntry& jump_entry(u64 mode, u64 rip, u64& key);
+    void set_jump(u64 mode, u64 rip, const u8* code);
+    static void view_segments(const Vcpu& cpu, SegmentView* views);
 
     Block* make_cell(const Block& block, unsigned cell, unsigned done, const Insn& insn);
     // Called by emitted code.
@@ -125,6 +132,9 @@ class Jit {
     TlbContext* tlb_ = nullptr;
     JumpEntry* jump_table_ = nullptr;
     JumpTable tables_[4];
+    std::unique_ptr<JumpEntry[]> legacy_table_;
+    std::unordered_map<u64, u32> mode_numbers_;
+    SegmentView segments_[6];  ///< for the entry stub
     u64 table_clock_ = 0, table_mode_ = ~u64{0};
     std::vector<Link> links_;
     std::vector<std::unique_ptr<u8[]>> cells_;  ///< one-instruction blocks for run_cell
@@ -135,7 +145,7 @@ class Jit {
     std::vector<u64> by_row_run_, by_row_left_;  ///< cells run for emitted code, and exits to cells, by opcode row
     // Stubs, writable view.
     using EnterCode = void (*)(const u8* code, u32 flags);
-    EnterCode enter_ = nullptr;
+    EnterCode enter_ = nullptr, enter_legacy_ = nullptr;
     u8 *exit_host_flags_ = nullptr, *exit_stub_ = nullptr, *fill_stub_ = nullptr, *cell_stub_ = nullptr, *load_vectors_ = nullptr, *load_x87_ = nullptr, *stack_stub_ = nullptr, *first_block_ = nullptr;
 };
 

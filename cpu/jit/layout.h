@@ -49,6 +49,13 @@ constexpr unsigned frame_slot(unsigned number) {
     return slot;
 }
 
+/// A segment as emitted code sees it outside 64-bit mode: limits are compared signed, -1 lets nothing through (the interpreter
+/// then finds out what is the matter).
+struct SegmentView {
+    u64 base = 0;
+    i64 read_limit = -1, write_limit = -1;  ///< last offset that may be read, written
+};
+
 /// What host RSP points at; the hot fields first. Flags image: LAHF in bits 8-15, OF (SETO) in bits 0-7.
 struct Frame {
     u64 resident[5];              ///< the kInFrame registers
@@ -68,6 +75,7 @@ struct Frame {
     u64 spilled[11];              ///< the other registers while C++ runs
     u64 padding;
     u64 delta[kGroupSlots];       ///< host minus guest address of a block's other groups
+    SegmentView segments[6];      ///< outside 64-bit mode
 };
 static_assert(sizeof(Frame) % 16 == 0 && offsetof(Frame, spilled) == 16 * 8);
 

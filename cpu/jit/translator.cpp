@@ -8,9 +8,9 @@
 namespace shadowbox::jit {
 
 bool Translator::run(const u8* bytes) {
-    if (!(block_.mode & mode_bits::kLong64) || !decode(bytes)) return false;
+    if (!decode(bytes)) return false;
     analyse();
-    if (use_groups_) find_groups();
+    if (use_groups_ && long64()) find_groups();
     const bool exact = cpu_.exact_time;
     const Step& last = steps_.back();
     // Does the first thing that happens to the flags destroy them (a probe), or want them?
@@ -67,12 +67,13 @@ bool Translator::run(const u8* bytes) {
     if (!ended_) {
         settle_x87_pointers();
         u64 next = block_.rip + block_.byte_count;
-        link_to(next, (next & kPageOffsetMask) != 0);
+        if (!long64()) next &= block_.mode & mode_bits::kCode32 ? 0xFFFFFFFF : 0xFFFF;
+        link_next(next);
     }
     emit_cold();
     // The checked entry: this context still maps the page of RIP to the page that the block was made from.
     u8* entry_checked = e_.cursor;
-    emit_code_check(e_, block_.rip, block_.ppn);
+    emit_code_check(e_, linear(block_.rip), block_.ppn);
     e_.jcc(kE, entry_frame);
     e_.load_imm(hRdx, static_cast<u32>(ExitKind::kLookup));
     e_.load_imm(hRcx, reinterpret_cast<u64>(&block_));
