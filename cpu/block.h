@@ -70,6 +70,8 @@ class BlockCache {
     /// Bytes of a page changed: kills the blocks that overlap. On the owner's thread.
     void invalidate(Ppn ppn, u32 offset, u32 size);
     /// From any thread: queues invalidate() for the owner.
+    /// The bytes' lines hold decoded code of this vCPU.
+    bool holds_code(Ppn ppn, u32 offset, u32 size) const;
     void post_invalidate(Ppn ppn, u32 offset, u32 size);
     void drain_posted();
     void flush();

@@ -147,6 +147,11 @@ u32 BlockCache::patience_of(u64 ppn) const {
     return found == killed_.end() || found->second.times < 4 ? 0 : std::min(found->second.times - 3, 12u);
 }
 
+bool BlockCache::holds_code(Ppn ppn, u32 offset, u32 size) const {
+    auto found = pages_.find(ppn.value);
+    return found != pages_.end() && (found->second.lines & lines_of(offset, size));
+}
+
 void BlockCache::post_invalidate(Ppn ppn, u32 offset, u32 size) {
     std::lock_guard lock(posted_->mutex);
     posted_->writes.push_back({ppn, offset, size});

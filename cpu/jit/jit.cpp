@@ -111,9 +111,11 @@ void Jit::run_cell(Jit* jit, Block* cell, Frame* frame) {
     jit->cell_done_ = false;
     const Insn* insn = cell->insns;
     cpu.in_cell = true;
+    const u64 invalidations = cpu.counters.code_invalidations;
     cpu.interrupt_shadow = false;
     do insn = insn->handler(cpu, insn); while (insn);
     cpu.in_cell = false;
+    if (invalidations != cpu.counters.code_invalidations && cell->cells == 2 && jit->cell_done_) jit->leave_after_cell(*cell);
     if (cpu.exact_time) {
         // Whatever interrupt comes, it comes at a later count: the next instruction has run by then.
         if (cpu.budget > 0 && !cpu.safepoint.attention.load(std::memory_order_relaxed)) cpu.interrupt_shadow = false;
@@ -129,6 +131,14 @@ void Jit::run_cell(Jit* jit, Block* cell, Frame* frame) {
     jit->tlb_ = cpu.mmu.context();
 }
 
+void Jit::leave_after_cell(const Block& cell) {
+    const Insn& insn = cell.insns[0];
+    cell_done_ = false;
+    cpu_.rip = next_rip(cpu_, &insn);
+    if (cell.cost) cpu_.budget += static_cast<i64>(cell.cost) - 1;
+    cpu_.exit = ExitReason::kNone;
+}
+
 u32 Jit::fill_tlb(Vcpu* cpu, u64 gva, u32 size_and_write) {
     const unsigned size = size_and_write & (kFillNeedsWrite - 1);
     const bool write = size_and_write & kFillWrite;
@@ -138,6 +148,7 @@ u32 Jit::fill_tlb(Vcpu* cpu, u64 gva, u32 size_and_write) {
     Resolved found = cpu->mmu.resolve(Gva(gva), size, write ? MemoryAccess::kWrite : MemoryAccess::kRead);
     if (found.kind != Resolved::Kind::kHost) return 0;
     const TlbContext* tlb = cpu->mmu.context();
+    if (found.code_page && write && cpu->jit->may_write_beside_code(gva, size, found)) return 2;
     return size_and_write & kFillNeedsWrite ? tlb->probe_write(gva, size) != nullptr : tlb->probe_read(gva, size) != nullptr;
 }
 

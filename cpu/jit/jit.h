@@ -20,6 +20,7 @@
 namespace shadowbox {
 class Vcpu;
 struct TlbContext;
+struct Resolved;
 }
 
 namespace shadowbox::jit {
@@ -122,6 +123,8 @@ class Jit {
     // Called by emitted code.
     static u32 fill_tlb(Vcpu* cpu, u64 gva, u32 size_and_write);
     static void run_cell(Jit* jit, Block* cell, Frame* frame);
+    bool may_write_beside_code(u64 gva, unsigned size, const Resolved& found);
+    void leave_after_cell(const Block& cell);  ///< code changed, perhaps the running block's: the interpreter goes on behind the cell
     void take_x87();  ///< the stored x87 image becomes the vCPU's state
 
     Vcpu& cpu_;
@@ -140,6 +143,8 @@ class Jit {
     std::vector<std::unique_ptr<u8[]>> cells_;  ///< one-instruction blocks for run_cell
     u32 hot_entries_ = 30;  ///< executions before a block is translated
     bool cell_done_ = false, crossed_ = false;
+    /// fill_tlb() lets one write into a page with code go on here: offset and host address of the page.
+    struct { u64 offset = 0; u8* page = nullptr; } beside_code_;
     JitCounters counters_;
     TranslationListener* listener_ = nullptr;
     std::vector<u64> by_row_run_, by_row_left_;  ///< cells run for emitted code, and exits to cells, by opcode row

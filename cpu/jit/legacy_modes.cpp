@@ -16,6 +16,16 @@ void Jit::view_segments(const Vcpu& cpu, SegmentView* views) {
     }
 }
 
+/// Small programs keep data, and their stacks, beside their code. Such a write may go on if its lines of 64 bytes hold none. With
+/// several vCPUs another could make code of them before the write is done.
+bool Jit::may_write_beside_code(u64 gva, unsigned size, const Resolved& found) {
+    const u64 offset = gva & kPageOffsetMask;
+    if ((cpu_.mode & mode_bits::kLong64) || found.rom || cpu_.vcpu_count > 1 || (cpu_.dr[7] & 0xFF)) return false;
+    if (cpu_.blocks->holds_code(found.gpa.ppn(), static_cast<u32>(offset), size)) return false;
+    beside_code_ = {offset, found.host - offset};
+    return true;
+}
+
 u32 Jit::mode_number(u64 mode) { return mode_numbers_.try_emplace(mode, static_cast<u32>(mode_numbers_.size()) + 1).first->second; }
 
 JumpEntry& Jit::jump_entry(u64 mode, u64 rip, u64& key) {

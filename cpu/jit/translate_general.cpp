@@ -218,6 +218,7 @@ bool Translator::general(unsigned i) {
         case 0x58: return pop(i);
         case 0xC9: return leave_frame(i);
         case 0xC2: case 0xC3: return ret(i);
+        case 0xA4: case 0xA5: case 0xAA: case 0xAB: case 0xAC: case 0xAD: return !long64() && string(i);
         case 0xE0: case 0xE1: case 0xE2: case 0xE3: return loop(i);
         case 0xE8: return call(i);
         case 0xE9: case 0xEB: return jump(i);

@@ -63,7 +63,10 @@ void Translator::address(const Step& s, u8 to) {
 }
 
 void Translator::gva_again(const Cold& cold) {
-    if (cold.stack && !long64()) {
+    if (cold.string) {
+        string_offset(kHome[cold.base], steps_[cold.step].insn.asize);
+        add_base(cold.segment, hRcx);
+    } else if (cold.stack && !long64()) {
         stack_offset(kHome[cold.base], cold.disp);
         add_base(kSs, hRcx);
     } else if (cold.stack) e_.lea(hRcx, at(read(cold.base, hRcx), cold.disp));
@@ -91,6 +94,7 @@ Mem Translator::finish_probe(Cold& cold, unsigned size, bool write, bool aligned
         cold.from = e_.jcc_forward(kA);
     }
     e_.load(hRdx, sum(kTlb, hRdx, tlb_page_offset(0)));
+    if (!long64() && write) cold.forced = e_.cursor;
     cold_.push_back(cold);
     return sum(hRcx, hRdx);
 }
@@ -116,8 +120,9 @@ Mem Translator::probe(unsigned i, unsigned size, bool write, bool aligned) {
         }
         cold.size_and_write = static_cast<u16>(size | (write ? kFillWrite | kFillNeedsWrite : 0));
         cold.from = e_.jcc_forward(kNe);
-        cold_.push_back(cold);
         e_.load(hRdx, at(kTlb, tlb_page_offset(index)));
+        if (!long64() && write) cold.forced = e_.cursor;
+        cold_.push_back(cold);
         return at(hRdx, static_cast<i32>(gva & kPageOffsetMask));
     }
     offset(s, hRcx);

@@ -88,6 +88,7 @@ bool Translator::translate(unsigned i) {
     const Step& s = steps_[i];
     if (s.row->feature != OpFeature::Base && (block_.mode & (mode_bits::kFpuEm | mode_bits::kFpuNm | mode_bits::kSseUd)) && needs_state(*s.row)) return false;
     if (cpu_.exact_time && undefined_flags_matter(s)) return false;
+    if (!long64() && segment_register(i)) return true;
     if (s.row->attributes & aSys) return false;
     if (s.row->feature == OpFeature::X87) return x87(i);
     switch (s.row->map) {
@@ -316,7 +317,8 @@ void Translator::emit_cold() {
             e_.load_imm(hRdx, cold.size_and_write);
             e_.call(jit_.fill_stub_);
             e_.test(hRax, hRax, false);
-            e_.jcc(kNe, cold.back);
+            if (cold.forced) write_beside_code(cold);
+            else e_.jcc(kNe, cold.back);
         }
         if (cold.exit == ExitKind::kIndirect) e_.store(in_frame(offsetof(Frame, argument)), hRax);
         store_x87_pointers(steps_[cold.step].x87_ip, steps_[cold.step].x87_dp);

@@ -80,6 +80,9 @@ class Translator {
         u8* back = nullptr;
         u16 size_and_write = 0;
         bool stack = false;       ///< kProbe: the address is base + disp, not the ModRM operand
+        bool string = false;      ///< kProbe: the address is that of register `base` in `segment`
+        u8 segment = kDs;
+        u8* forced = nullptr;     ///< outside 64-bit mode: where a write goes on at [RCX + RDX], without the right to write the page
         u8 base = 0;
         i32 disp = 0;
         int recover = -1;
@@ -123,6 +126,14 @@ class Translator {
     void jump_indirect_legacy(unsigned i);
     bool loop(unsigned i);
     bool load_address_legacy(unsigned i);
+    // translate_segments.cpp
+    void write_beside_code(const Cold& cold);
+    bool segment_register(unsigned i);         ///< moves from and to segment registers
+    void store_selector(unsigned seg);         ///< ECX: selector; real and virtual-8086 mode
+    bool string(unsigned i);
+    Mem probe_string(unsigned i, u8 reg, unsigned seg, unsigned size, bool write);
+    void string_offset(u8 reg, unsigned asize);
+    void advance(u8 reg, unsigned asize, i32 bytes);
 
     // --- operands (translate_memory.cpp) ---
     u8 read(unsigned guest, u8 scratch);             ///< host register that holds it
