@@ -44,6 +44,7 @@ struct Block {
     u32 patience;       ///< doublings of the executions before translation (BlockCache::patience_of)
     BlockCode code;
     u64 second_page() const;  ///< linear address of the page behind this block's
+    bool overlaps(u64 page, u32 offset, u32 size) const;  ///< with the block's code bytes; dead ones have none
     bool crosses() const { return second_ppn != kInvalidPpn.value; }
     Insn insns[];       ///< cells; the last one is always a control transfer or the closing pseudo instruction
 };
@@ -70,7 +71,7 @@ class BlockCache {
     /// Bytes of a page changed: kills the blocks that overlap. On the owner's thread.
     void invalidate(Ppn ppn, u32 offset, u32 size);
     /// From any thread: queues invalidate() for the owner.
-    /// The bytes' lines hold decoded code of this vCPU.
+    /// The bytes are decoded code of this vCPU.
     bool holds_code(Ppn ppn, u32 offset, u32 size) const;
     void post_invalidate(Ppn ppn, u32 offset, u32 size);
     void drain_posted();
@@ -85,12 +86,14 @@ class BlockCache {
     static unsigned jump_index(u64 rip) { return static_cast<unsigned>((rip ^ rip >> 13) & (kJumpEntries - 1)); }
 
  private:
+    struct CodePage;
     Block* decode(Vcpu& cpu, u64 linear, Ppn ppn, const u8* host_page);
     Block* decode_scratch(Vcpu& cpu, const u8* bytes, unsigned available);
     Block* decode_crossing(Vcpu& cpu, u64 linear, Ppn ppn, const u8* host_page);
     bool still_crosses(const Vcpu& cpu, const Block& block) const;
     void keep(Block* block, u32 offset);
     Block* inside_segment(Vcpu& cpu, Block* once);
+    void kill_overlapping(CodePage& page, Ppn ppn, u32 offset, u32 size);
     u32 patience_of(u64 ppn) const;
     Block* fetch_failed(Vcpu& cpu, const Resolved& code, u64 linear);
     Block* allocate(unsigned cells);

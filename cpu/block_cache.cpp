@@ -19,6 +19,7 @@ namespace shadowbox {
 
 namespace {
 constexpr u64 kArenaBytes = 64u << 20;
+constexpr u32 kManyKills = 4;              ///< in quick succession: then blocks of the page die one by one
 constexpr GuestNs kThrashing = 5'000'000;  ///< a page whose code dies more often than that is thrashing
 constexpr unsigned kBuckets = 1 << 15;
 constexpr unsigned kMaxCells = kMaxBlockInsns + 1;
@@ -38,6 +39,12 @@ u64 Block::second_page() const {
     const bool long64 = mode & mode_bits::kLong64;
     const u64 linear = long64 ? rip : (rip + (mode >> 32)) & 0xFFFFFFFF, next = (linear & ~kPageOffsetMask) + kPageSize;
     return long64 ? next : next & 0xFFFFFFFF;
+}
+
+bool Block::overlaps(u64 page, u32 offset, u32 size) const {
+    const u32 start = static_cast<u32>((mode & mode_bits::kLong64 ? rip : rip + (mode >> 32)) & kPageOffsetMask), end = start + byte_count;
+    if (page == ppn && offset < end && start < offset + size) return true;
+    return page == second_ppn && offset + kPageSize < end;
 }
 
 struct BlockCache::Posted {
@@ -125,11 +132,14 @@ void BlockCache::invalidate(Ppn ppn, u32 offset, u32 size) {
         return;
     }
     if (!(found->second.lines & lines_of(offset, size))) return;
+    auto thrashing = killed_.find(ppn.value);
+    if (thrashing != killed_.end() && thrashing->second.times >= kManyKills && !holds_code(ppn, offset, size)) return;
     ++cpu_.counters.code_invalidations;
     Killed& killed = killed_[ppn.value];
     const GuestNs now = cpu_.now();
     killed.times = now - killed.last < kThrashing ? killed.times + 1 : 0;
     killed.last = now;
+    if (killed.times >= kManyKills) return kill_overlapping(found->second, ppn, offset, size);
     // All blocks of the page go, so that the page becomes writable at full speed again until it holds code once more.
     for (Block* block = found->second.first; block;) {
         Block* next = block->next_on_page;
@@ -144,12 +154,37 @@ void BlockCache::invalidate(Ppn ppn, u32 offset, u32 size) {
 /// Code that is written again and again is not worth translating: each doubling of the executions that it takes.
 u32 BlockCache::patience_of(u64 ppn) const {
     auto found = killed_.find(ppn);
-    return found == killed_.end() || found->second.times < 4 ? 0 : std::min(found->second.times - 3, 12u);
+    return found == killed_.end() || found->second.times < kManyKills ? 0 : std::min(found->second.times - kManyKills + 1, 8u);
+}
+
+/// Where data lies beside code and changes all the time the page's other blocks stay.
+void BlockCache::kill_overlapping(CodePage& page, Ppn ppn, u32 offset, u32 size) {
+    for (Block** at = &page.first; *at;) {
+        Block* block = *at;
+        if (!block->overlaps(ppn.value, offset, size)) {
+            at = &block->next_on_page;
+            continue;
+        }
+        *at = block->next_on_page;
+        kill(block);
+    }
+    std::erase_if(page.tails, [&](Block* block) {
+        if (!block->overlaps(ppn.value, offset, size)) return false;
+        kill(block);
+        return true;
+    });
 }
 
 bool BlockCache::holds_code(Ppn ppn, u32 offset, u32 size) const {
     auto found = pages_.find(ppn.value);
-    return found != pages_.end() && (found->second.lines & lines_of(offset, size));
+    if (found == pages_.end() || !(found->second.lines & lines_of(offset, size))) return false;
+    for (const Block* block = found->second.first; block; block = block->next_on_page) {
+        if (block->overlaps(ppn.value, offset, size)) return true;
+    }
+    for (const Block* block : found->second.tails) {
+        if (block->overlaps(ppn.value, offset, size)) return true;
+    }
+    return false;
 }
 
 void BlockCache::post_invalidate(Ppn ppn, u32 offset, u32 size) {

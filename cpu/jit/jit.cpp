@@ -264,7 +264,9 @@ Resume Jit::run(Block* block) {
                 cpu_.rip = from->rip;
                 cpu_.exit = ExitReason::kBudget;
                 return {};
-            case ExitKind::kLeft: return {};
+            case ExitKind::kLeft:  // most often the mode changed
+                if (cpu_.exit != ExitReason::kNone || cpu_.interrupt_shadow || cpu_.single || (cpu_.mode & mode_bits::kSingleStep)) return {};
+                break;
             case ExitKind::kRip: break;
             case ExitKind::kLookup: cpu_.rip = from->rip; break;
             case ExitKind::kLink: cpu_.rip = links_[exit_.argument].target; break;

@@ -16,7 +16,7 @@ void Jit::view_segments(const Vcpu& cpu, SegmentView* views) {
     }
 }
 
-/// Small programs keep data, and their stacks, beside their code. Such a write may go on if its lines of 64 bytes hold none. With
+/// Small programs keep data, and their stacks, beside their code. Such a write may go on if it hits none of the code. With
 /// several vCPUs another could make code of them before the write is done.
 bool Jit::may_write_beside_code(u64 gva, unsigned size, const Resolved& found) {
     const u64 offset = gva & kPageOffsetMask;
