@@ -24,7 +24,9 @@ struct BlockCode {
     u8* host_flags = nullptr;   ///< guest flags are in the host's
     u8* checked = nullptr;      ///< flags in the frame; first checks that the page is still mapped here
     u32 incoming = 0;           ///< list of links into it
-    u32 crossings = 0;          ///< how often accesses that share a check were found on two pages
+    u8 crossings = 0;           ///< how often accesses that share a check were found on two pages
+    u8 misses = 0;              ///< how often its page slots were found to miss all the time
+    u8 avoid = 0;               ///< TranslationOptions that did not do; survives the code
 };
 
 struct Block {
@@ -43,6 +45,7 @@ struct Block {
     u32 heat;           ///< executions counted
     u32 patience;       ///< doublings of the executions before translation (BlockCache::patience_of)
     BlockCode code;
+    u64 linear() const;       ///< linear address of the first instruction
     u64 second_page() const;  ///< linear address of the page behind this block's
     bool overlaps(u64 page, u32 offset, u32 size) const;  ///< with the block's code bytes; dead ones have none
     bool crosses() const { return second_ppn != kInvalidPpn.value; }

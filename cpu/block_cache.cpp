@@ -35,14 +35,15 @@ u64 lines_of(u32 offset, u32 size) {
 /// Bytes from RIP to the end of the code segment.
 static u64 bytes_in_segment(const Vcpu& cpu) { return cpu.mode & mode_bits::kLong64 ? ~u64{0} : u64{cpu.seg[kCs].limit} + 1 - cpu.rip; }
 
+u64 Block::linear() const { return mode & mode_bits::kLong64 ? rip : (rip + (mode >> 32)) & 0xFFFFFFFF; }
+
 u64 Block::second_page() const {
-    const bool long64 = mode & mode_bits::kLong64;
-    const u64 linear = long64 ? rip : (rip + (mode >> 32)) & 0xFFFFFFFF, next = (linear & ~kPageOffsetMask) + kPageSize;
-    return long64 ? next : next & 0xFFFFFFFF;
+    const u64 next = (linear() & ~kPageOffsetMask) + kPageSize;
+    return mode & mode_bits::kLong64 ? next : next & 0xFFFFFFFF;
 }
 
 bool Block::overlaps(u64 page, u32 offset, u32 size) const {
-    const u32 start = static_cast<u32>((mode & mode_bits::kLong64 ? rip : rip + (mode >> 32)) & kPageOffsetMask), end = start + byte_count;
+    const u32 start = static_cast<u32>(linear() & kPageOffsetMask), end = start + byte_count;
     if (page == ppn && offset < end && start < offset + size) return true;
     return page == second_ppn && offset + kPageSize < end;
 }
@@ -114,6 +115,7 @@ Block* BlockCache::allocate(unsigned cells) {
 
 void BlockCache::kill(Block* block) {
     if (block->ppn == kInvalidPpn.value) return;  // by its other page
+    if (cpu_.jit) cpu_.jit->forget(*block);
     // The block may be running: its cells from here on look the code up again, as the manual lets a processor do (SDM 3A 8.1.3).
     for (unsigned i = 0; i < block->cells; ++i) block->insns[i].handler = op_stale;
     Block*& head = buckets_[bucket_of(block->rip, block->ppn)];
@@ -121,7 +123,6 @@ void BlockCache::kill(Block* block) {
         if (*at == block) { *at = block->next_in_bucket; break; }
     }
     if (Block*& slot = jump_[jump_index(block->rip)]; slot == block) slot = nullptr;
-    if (cpu_.jit) cpu_.jit->forget(*block);
     block->ppn = kInvalidPpn.value;
     block->link[0] = block->link[1] = nullptr;
 }

@@ -34,6 +34,15 @@ u64 instruction_breakpoints(const Vcpu& cpu, u64 gva) {
     return hits;
 }
 
+bool watches_page(const Vcpu& cpu, u64 gva) {
+    if (!(cpu.dr[7] & 0xFF)) return false;
+    for (unsigned n = 0; n < 4; ++n) {
+        Watch w = watch(cpu, n);
+        if (w.enabled && (w.kind == 1 || w.kind == 3) && ((w.first ^ gva) & ~kPageOffsetMask) == 0) return true;
+    }
+    return false;
+}
+
 void breakpoints_changed(Vcpu& cpu) { cpu.mmu.flush_all(); }
 
 }  // namespace shadowbox

@@ -13,6 +13,8 @@ void note_data_access(Vcpu& cpu, u64 gva, unsigned size, bool write);
 /// DR6 bits of instruction breakpoints at linear address `gva`, 0 if none.
 u64 instruction_breakpoints(const Vcpu& cpu, u64 gva);
 
+/// A data breakpoint lies on the page of `gva`, which then has to stay out of the TLB.
+bool watches_page(const Vcpu& cpu, u64 gva);
 /// After MOV DR7: keeps or frees the watched pages.
 void breakpoints_changed(Vcpu& cpu);
 

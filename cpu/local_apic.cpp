@@ -207,6 +207,7 @@ void LocalApic::run_timer(GuestNs now) {
         case 2: tsc_deadline_ = 0; [[fallthrough]];
         default: timer_deadline_ = kNever;
     }
+    cpu_.timer_changed();
     fire_lvt(lvt_[kTimer]);
 }
 void LocalApic::fire_lvt(u32 lvt) {

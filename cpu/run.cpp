@@ -199,6 +199,8 @@ bool Vcpu::serve_attention() {
         exit = ExitReason::kStop;
         return false;
     }
+    // Under the host clock translated code looks at no clock; whoever does (vmm/) asks for attention instead.
+    if (jit && !exact_time && now() >= apic->next_deadline()) apic->run_timer(now());
     safepoint.attention.fetch_and(~u32{SafepointParticipant::kAttentionInterrupt}, std::memory_order_acq_rel);
     check_interrupts_ = false;
     if (wait_for_sipi_ || interrupt_shadow) {

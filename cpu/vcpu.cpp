@@ -119,6 +119,7 @@ void Vcpu::serialize(Archive& archive) {
     blocks->flush();
     update_mode();
     check_interrupts_ = true;
+    timer_changed();
 }
 
 void Vcpu::serialize_held_event(Archive& archive) {

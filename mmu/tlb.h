@@ -31,12 +31,33 @@ struct CodeTlbEntry {
     u64 key = u64{1} << 63;  ///< code_key() of tag and ppn; empty: of no canonical page
 };
 
+/// The page that one place of emitted code accessed last (cpu/jit): the next access there needs no look into the TLB. Slots come
+/// from TLB entries with the right in question, and all go whenever anything of the context is dropped.
+struct PageSlot {
+    u64 page;   ///< guest address; none: kNoPage
+    u64 delta;  ///< host minus guest address
+};
+constexpr unsigned kPageSlots = 16;        ///< for reads, and as many for writes
+/// Not canonical, and drawn at random: a guest's address on it would be taken for a hit, so no guest may know it.
+extern const u64 kNoPage;
+
 struct TlbContext {
+    PageSlot stack;  ///< for reads and writes off RSP
+    PageSlot read_slots[kPageSlots], write_slots[kPageSlots];
+    u64 slots_filled = 1;
     TlbEntry data[kTlbEntries];
     CodeTlbEntry code[kCodeTlbEntries];
 
     TlbContext() {
         for (unsigned i = 0; i < kTlbEntries; ++i) empty(i);
+        forget_slots();
+    }
+
+    void forget_slots() {
+        if (!slots_filled) return;
+        stack.page = kNoPage;
+        for (unsigned i = 0; i < kPageSlots; ++i) read_slots[i].page = write_slots[i].page = kNoPage;
+        slots_filled = 0;
     }
 
     static unsigned index(u64 gva) { return static_cast<unsigned>(gva >> kPageShift) % kTlbEntries; }
@@ -58,6 +79,7 @@ struct TlbContext {
     void forget_rights(u64 gva) {
         unsigned i = index(gva);
         data[i].read_tag = data[i].write_tag = no_tag(i);
+        forget_slots();
     }
 
     /// Host pointer if a read of `size` bytes at `gva` hits, else nullptr.

@@ -3,10 +3,20 @@
 #include "mmu/tlb_tables.h"
 
 #include <new>
+#include <random>
 
 #include "core/check.h"
 
 namespace shadowbox {
+
+namespace {
+u64 draw_page() {
+    std::random_device random;
+    return u64{1} << 62 | ((u64{random()} << 32 | random()) & ((u64{1} << 62) - kPageSize));  // bits 63 and 62 differ
+}
+}  // namespace
+
+const u64 kNoPage = draw_page();
 
 VcpuMmu::Tables::Tables() {
     Expected<MemoryMap> region = MemoryMap::reserve(sizeof(Memory), u64{1} << 21);
@@ -49,6 +59,12 @@ void VcpuMmu::Tables::empty(TlbContext& context, unsigned i) {
     context.empty(i);
 }
 
+void VcpuMmu::Tables::forget_slots(u32 contexts) {
+    for (unsigned number = 0; number < kPcidSlots * kPrivileges; ++number) {
+        if ((contexts >> number & 1) && slots[number / kPrivileges].used) context(number).forget_slots();
+    }
+}
+
 void VcpuMmu::Tables::flush_front(u32 contexts, Which which) {
     sweep(
         contexts, [&](TlbContext& context, unsigned i) { return concerns(context.data[i].ppn, which); },
@@ -56,6 +72,7 @@ void VcpuMmu::Tables::flush_front(u32 contexts, Which which) {
 }
 
 void VcpuMmu::Tables::drop_front(Vpn vpn, u32 contexts, Which which) {
+    forget_slots(contexts);
     u64 tag = start_of(vpn).value;
     unsigned i = TlbContext::index(tag);
     for (u32 rest = data_filled[i] & contexts; rest; rest &= rest - 1) {

@@ -52,6 +52,7 @@ struct VcpuMmu::Tables {
     template <class Data, class Code>
     void sweep(u32 contexts, Data data, Code code);
     void empty(TlbContext& context, unsigned i);
+    void forget_slots(u32 contexts);
 
     MemoryMap map;
     Slot slots[kPcidSlots];
@@ -69,6 +70,7 @@ struct VcpuMmu::Tables {
 
 template <class Data, class Code>
 void VcpuMmu::Tables::sweep(u32 contexts, Data data, Code code) {
+    forget_slots(contexts);
     for (unsigned i = 0; i < kTlbEntries; ++i) {
         // Most masks are empty: four at a time.
         if (i % 4 == 0 &&

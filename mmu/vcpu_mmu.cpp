@@ -108,7 +108,10 @@ Resolved VcpuMmu::attach(Gva gva, const Translation& t, MemoryAccess access, uns
         }
         if (!(write ? entry.writable_now() : entry.has_mpn())) {
             PageOutcome outcome = memory_.demand(ppn, write ? PageAccess::kWrite : PageAccess::kRead);
-            if (outcome == PageOutcome::kReady) continue;
+            if (outcome == PageOutcome::kReady) {
+                counters_.pages_moved += entry.has_mpn();
+                continue;
+            }
             return refuse(outcome, ppn);
         }
         if (write && entry.protects(kProtectDirtyLog)) {

@@ -37,7 +37,8 @@ struct Resolved {
 /// Counters of one vCPU's translation path; rows of `info tlb`.
 struct MmuCounters {
     u64 tlb_fills = 0, shadow_hits = 0, walks = 0, faults = 0, context_switches = 0, full_flushes = 0,
-        page_flushes = 0;
+        page_flushes = 0,
+        pages_moved = 0;  ///< pages that had content and changed their MPN for a write of this vCPU (copy-on-write)
 };
 
 class VcpuMmu {

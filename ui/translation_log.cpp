@@ -53,17 +53,19 @@ Expected<std::unique_ptr<TranslationLog>> TranslationLog::create(const Translati
 void TranslationLog::translated(const jit::Translation& block) {
     std::string text;
     if (config_.guest_code) {
-        text += fmt::format("IN: vcpu {} rip 0x{:x} [{} instructions]\n", block.vcpu, block.rip, block.instructions);
-        append_listing(text, block.guest, block.rip, block.bits);
+        for (const auto& code : block.guest) {
+            text += fmt::format("IN: vcpu {} rip 0x{:x} [{} instructions]\n", block.vcpu, code.rip, code.instructions);
+            append_listing(text, code.bytes, code.rip, block.bits);
+        }
     }
     if (config_.host_code) {
-        text += fmt::format("OUT: rip 0x{:x} [size={}]\n", block.rip, block.host.size());
+        text += fmt::format("OUT: rip 0x{:x} [size={}]\n", block.guest[0].rip, block.host.size());
         append_listing(text, block.host, block.host_address, 64);
     }
     std::lock_guard lock(mutex_);
     if (text_) fmt::print(text_.get(), "{}\n", text);
     if (map_) {
-        fmt::print(map_.get(), "{:x} {:x} guest_{:x}\n", block.host_address, block.host.size(), block.rip);
+        fmt::print(map_.get(), "{:x} {:x} guest_{:x}\n", block.host_address, block.host.size(), block.guest[0].rip);
         std::fflush(map_.get());  // perf reads it when the process may be gone without ceremony
     }
 }

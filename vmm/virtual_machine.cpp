@@ -114,6 +114,9 @@ Expected<void> VirtualMachine::build(CharBackends lines) {
                 GuestNs now = clock_->now(), deadline = vcpu.apic->next_deadline();
                 if (deadline != kNever) vcpu.shrink_budget(static_cast<i64>(deadline > now ? deadline - now : 0));
             };
+        } else if (config_.jit) {
+            if (!timer_watch_) timer_watch_ = std::make_unique<TimerWatch[]>(config_.vcpus);
+            vcpu.on_timer_changed = [this, &vcpu] { watch_timer(vcpu); };
         }
     }
     timers_->on_earlier([this] {

@@ -147,6 +147,16 @@ class VirtualMachine final : public MachineBus {
     std::unique_ptr<ScreenSource> vga_screen_;
     std::vector<std::thread> threads_;
     WakeEvent device_wake_;
+    /// Translated code looks at no clock (host clock, -accel jit): the device thread asks a vCPU for attention when its local
+    /// APIC's timer is due. Null where vCPUs look themselves.
+    struct TimerWatch {
+        std::atomic<GuestNs> due{kNever};
+        GuestNs asked = kNever;   ///< device thread only: for this one attention has been asked for
+    };
+    std::unique_ptr<TimerWatch[]> timer_watch_;
+    std::atomic<GuestNs> device_until_{kNever};   ///< until then the device thread sleeps; kNever: it is about to look
+    void watch_timer(Vcpu& vcpu);
+    GuestNs ask_for_due_timers();
     GuestNs icount_time_ = 0;                           // the runner's
 };
 

@@ -96,10 +96,36 @@ void VirtualMachine::sleep_in_halt(Vcpu& vcpu) {
     vcpu.sleeping = false;
 }
 
+/// On the vCPU's thread, which publishes before it reads `device_until_`; the device thread resets that before it looks.
+void VirtualMachine::watch_timer(Vcpu& vcpu) {
+    GuestNs due = vcpu.apic->next_deadline();
+    timer_watch_[vcpu.index].due = due;
+    if (due <= clock_->now()) vcpu.post_attention(SafepointParticipant::kAttentionInterrupt);
+    else if (due < device_until_) device_wake_.signal();
+}
+
+/// The next local timer that is not due yet.
+GuestNs VirtualMachine::ask_for_due_timers() {
+    GuestNs next = kNever, now = clock_->now();
+    for (auto& vcpu : vcpus_) {
+        TimerWatch& watch = timer_watch_[vcpu->index];
+        GuestNs due = watch.due;
+        if (due == watch.asked) continue;
+        if (due > now) {
+            next = std::min(next, due);
+        } else {
+            watch.asked = due;
+            vcpu->post_attention(SafepointParticipant::kAttentionInterrupt);
+        }
+    }
+    return next;
+}
+
 void VirtualMachine::device_main() {
     name_thread(fmt::format("{}/dev", config_.name.substr(0, 10)).c_str());
     while (!ending_) {
         GuestNs next;
+        device_until_ = kNever;
         bool running = state() == VmState::kRunning;
         {
             std::lock_guard lock(device_lock_);
@@ -111,6 +137,8 @@ void VirtualMachine::device_main() {
             }
             next = timers_->next_deadline();
         }
+        if (running && timer_watch_) next = std::min(next, ask_for_due_timers());
+        device_until_ = next;
         GuestNs now = clock_->now();
         u64 deadline = !running || next == kNever ? WakeEvent::kForever : host_monotonic_ns() + (next > now ? next - now : 0);
         device_wake_.wait_until(deadline);

@@ -4,7 +4,7 @@
 #include <cstring>
 
 #include "cpu/decoder.h"
-#include "cpu/jit/translator.h"
+#include "cpu/jit/forms.h"
 #include "cpu/vcpu.h"
 
 namespace shadowbox::jit {
@@ -69,37 +69,43 @@ bool shifts_by_constant(const Step& s) {
 
 }  // namespace
 
-bool Translator::decode(const u8* bytes) {
-    DecodeContext context{block_.mode, block_.rip, &cpu_.model};
+/// Adds the block's instructions to the steps. False: its bytes are not those that it was made from.
+bool Translator::decode(Block& block) {
+    u8 bytes[kMaxBlockInsns * 15 + 15] = {};
+    if (!jit_.read_code(block, bytes)) return false;
+    DecodeContext context{block.mode, block.rip, &cpu_.model};
     unsigned offset = 0;
-    for (unsigned cell = 0; cell < block_.cells && offset < block_.byte_count; ++cell) {
-        const Insn& made = block_.insns[cell];
+    u16 number = 0;
+    for (unsigned cell = 0; cell < block.cells && offset < block.byte_count; ++cell) {
+        const Insn& made = block.insns[cell];
         if (made.row == kNoRow || made.rip_offset != offset) return false;
         for (unsigned part = 0; part <= made.fused; ++part) {
             Step s{};
-            context.rip = block_.rip + offset;
-            u8 window[16] = {};
-            unsigned room = std::min(16u, static_cast<unsigned>(block_.byte_count) - offset);
-            memcpy(window, bytes + offset, room);
-            if (decode_insn(context, window, 16, s.insn) != DecodeStatus::kOk || s.insn.length > room) return false;
+            context.rip = block.rip + offset;
+            unsigned room = std::min(16u, static_cast<unsigned>(block.byte_count) - offset);
+            if (decode_insn(context, bytes + offset, 15, s.insn) != DecodeStatus::kOk || s.insn.length > room) return false;
             s.row = &kOpcodeRows[s.insn.row];
+            s.block = &block;
+            s.rip = context.rip;
             s.cell = static_cast<u16>(cell);
-            s.offset = static_cast<u16>(offset);
-            s.insn.rip_offset = s.offset;
+            s.number = number++;
             if ((s.row->attributes & aBranch)) s.insn.same_page = ((linear(context.rip) ^ linear(static_cast<u64>(s.insn.disp))) & ~kPageOffsetMask) == 0;
             if (!long64()) rewrite(s);
             offset += s.insn.length;
             steps_.push_back(s);
         }
     }
-    return offset == block_.byte_count && !steps_.empty();
+    return offset == block.byte_count && number;
 }
 
 void Translator::analyse() {
     constexpr u32 kAll = static_cast<u32>(rflags::kArithmetic);
     u32 live = kAll;
+    size_t part = parts_.size() - 1;
     for (unsigned i = static_cast<unsigned>(steps_.size()); i-- > 0;) {
         Step& s = steps_[i];
+        if (i + 1 == parts_[part].first) --part;
+        const bool inner = part + 1 < parts_.size() && i + 1 == parts_[part].end;  // goes on in the next part
         const OpcodeRow& row = *s.row;
         s.reads = row.flags_read & kAll;
         bool certain = !(row.attributes & aCondFlags) || shifts_by_constant(s);
@@ -108,10 +114,13 @@ void Translator::analyse() {
         // Everything that is not a plain register instruction of the general families can leave, or runs in C++.
         bool plain = (row.attributes & aNative) && !s.insn.mem;
         bool divides = row.map == OpMap::M0 && (row.opcode & 0xFE) == 0xF6 && (s.insn.reg & 7) >= 6;
-        bool register_only = row.map == OpMap::M0 && !s.insn.mem && !(row.attributes & (aStack | aEnd | aString | aSys)) && !divides;
+        bool xlat = row.map == OpMap::M0 && row.opcode == 0xD7;  // reads memory without an operand that says so
+        bool register_only = row.map == OpMap::M0 && !s.insn.mem && !xlat && !(row.attributes & (aStack | aEnd | aString | aSys)) && !divides;
         bool nop = row.map == OpMap::M0F && row.opcode >= 0x18 && row.opcode <= 0x1F && row.feature == OpFeature::Base;
         s.may_exit = !(plain || register_only || nop) || (row.attributes & (aEnd | aString | aSys));
         if (row.feature != OpFeature::Base && !(row.attributes & aVex) && row.feature != OpFeature::Cmov && row.feature != OpFeature::Popcnt) s.may_exit = true;
+        if (inner && cpu_.exact_time) live = kAll;  // the next part debits the budget and may leave
+        if (inner && is_direct_jump(s) && !is_conditional_jump(s)) s.may_exit = false;
         s.live_after = live;
         live = (live & ~s.writes) | s.reads;
         if (!certain) live |= row.flags_written & s.live_after;

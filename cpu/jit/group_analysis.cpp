@@ -78,7 +78,9 @@ void follow(Tracker& t, const Step& s) {
 void Translator::find_groups() {
     Tracker t;
     std::vector<int> group_of_value;  // the open group of each value, or -1
-    auto join = [&](Access& access, unsigned base, i64 disp, unsigned size) {
+    size_t part = 0;
+    const auto at_entry = t.registers;
+    auto join = [&](Access& access, unsigned base, i64 disp, unsigned size, bool write) {
         Value value = t.registers[base];
         if (group_of_value.size() <= value.number) group_of_value.resize(t.is_stack.size(), -1);
         i64 low = value.delta + disp, high = low + size;
@@ -86,6 +88,8 @@ void Translator::find_groups() {
         if (open >= 0) {
             Group& group = groups_[static_cast<unsigned>(open)];
             if (std::max(group.high, high) - std::min(group.low, low) > kMaxSpan) open = -1;
+            // A block that may not run must not ask for a right that the ones before do without.
+            if (group.part != part && write && !group.write && !group.is_stack) open = -1;
         }
         if (open < 0) {
             open = static_cast<int>(groups_.size());
@@ -94,26 +98,34 @@ void Translator::find_groups() {
         Group& group = groups_[static_cast<unsigned>(open)];
         group.low = std::min(group.low, low);
         group.high = std::max(group.high, high);
+        group.part = part;
+        group.write = group.write || write;
         ++group.members;
         access.group = open;
         access.base = static_cast<u8>(base);
         access.disp = static_cast<i32>(disp);
         access.base_delta = value.delta;
     };
-    for (Step& s : steps_) {
+    for (unsigned i = 0; i < steps_.size(); ++i) {
+        Step& s = steps_[i];
+        if (i == parts_[part].end) ++part;
+        if (loop_part_ && i == parts_[loop_part_].first) {
+            // What the loop changes is another value in each round.
+            for (unsigned g = 0; g < 16; ++g) {
+                if (t.registers[g].number != at_entry[g].number || t.registers[g].delta != at_entry[g].delta) t.fresh(g);
+            }
+        }
         const Insn& n = s.insn;
         unsigned size = 0;
         bool write = false;
         if (n.mem && n.asize == 3 && n.seg < kFs && n.rm != kNoRegister && n.index == kNoRegister && explicit_access(s, size, write)) {
-            join(s.operand, n.rm, n.disp, size);
-            if (write) groups_[static_cast<unsigned>(s.operand.group)].write = true;
+            join(s.operand, n.rm, n.disp, size, write);
         }
         if (n.osize == 3 && s.row->map == OpMap::M0) {
             bool pushes = stack_step(s) < 0 || s.row->opcode == 0xE8 || (s.row->opcode == 0xFF && (n.reg & 7) == 2);
             bool pops = s.row->opcode == 0x58 || s.row->opcode == 0xC2 || s.row->opcode == 0xC3;
-            if (pushes || pops) join(s.stack, kRsp, pushes ? -8 : 0, 8);
-            if (s.row->opcode == 0xC9) join(s.stack, kRbp, 0, 8);
-            if (pushes) groups_[static_cast<unsigned>(s.stack.group)].write = true;
+            if (pushes || pops) join(s.stack, kRsp, pushes ? -8 : 0, 8, pushes);
+            if (s.row->opcode == 0xC9) join(s.stack, kRbp, 0, 8, false);
         }
         follow(t, s);
     }

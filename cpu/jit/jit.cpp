@@ -2,7 +2,11 @@
 #include "cpu/jit/jit.h"
 
 #include <algorithm>
+#include <array>
+#include <utility>
 
+#include "core/host/host_time.h"
+#include "cpu/breakpoints.h"
 #include "cpu/cpu_model.h"
 #include "cpu/dispatch.h"
 #include "cpu/jit/stubs.h"
@@ -15,7 +19,9 @@ namespace shadowbox::jit {
 
 namespace {
 constexpr u64 kCodeBytes = 64u << 20;
-constexpr u32 kMaxCrossings = 16;  ///< then a block is translated again without shared checks
+constexpr u8 kMaxCrossings = 16;  ///< then a block is translated again without shared checks
+constexpr u8 kMaxMisses = 3;      ///< then without page slots
+constexpr u64 kFrequentMissNs = 40;
 }  // namespace
 
 u64 flags_of_image(u32 image) { return (image >> 8 & 0xD5) | (image & 1 ? rflags::kOF : 0); }
@@ -38,45 +44,56 @@ Jit::Jit(Vcpu& cpu, CodeMemory memory) : cpu_(cpu), memory_(std::move(memory)), 
 
 Jit::~Jit() = default;
 
-bool Jit::translate(Block& block, bool use_groups) {
+bool Jit::translate(Block& block) {
     block.heat = 0;
     if (full()) return false;
-    const bool long64 = block.mode & mode_bits::kLong64;
-    if (!long64 && block.mode != cpu_.mode) return false;  // CS.limit is what the code is made for
-    const u64 linear = long64 ? block.rip : (block.rip + (block.mode >> 32)) & 0xFFFFFFFF;
-    const CodeTlbEntry* entry = cpu_.mmu.context()->probe_code(linear);
-    if (!entry || (entry->ppn & ~(u64{1} << 63)) != block.ppn) return false;
-    const u8* bytes = reinterpret_cast<const u8*>(linear + entry->host_delta);
-    u8 copy[kMaxBlockInsns * 15];
-    const unsigned on_page = std::min<unsigned>(block.byte_count, static_cast<unsigned>(kPageSize - (linear & kPageOffsetMask)));
-    guest_copy_out(copy, bytes, on_page);
-    if (block.crosses()) {
-        const CodeTlbEntry* second = cpu_.mmu.context()->probe_code(block.second_page());
-        if (!second || (second->ppn & ~(u64{1} << 63)) != block.second_ppn) return false;
-        guest_copy_out(copy + on_page, reinterpret_cast<const u8*>(block.second_page() + second->host_delta), block.byte_count - on_page);
-    }
+    if (!(block.mode & mode_bits::kLong64) && block.mode != cpu_.mode) return false;  // CS.limit is what the code is made for
     u8* start = emitter_.cursor;
-    if (!Translator(*this, cpu_, block, use_groups).run(copy)) {
+    Translator translator(*this, cpu_, block);
+    if (!translator.run()) {
         emitter_.cursor = start;
         return false;
     }
-    if (listener_) {
-        const unsigned bits = block.mode & mode_bits::kLong64 ? 64 : block.mode & mode_bits::kCode32 ? 32 : 16;
-        listener_->translated({cpu_.index, linear, bits, block.insn_count, {copy, block.byte_count},
-                               {start, emitter_.cursor}, reinterpret_cast<u64>(executable(start))});
-    }
+    if (listener_) report(translator, start);
     emitter_.cursor = reinterpret_cast<u8*>((reinterpret_cast<u64>(emitter_.cursor) + 15) & ~u64{15});
     ++counters_.blocks;
     return true;
 }
 
+void Jit::report(const Translator& translator, const u8* start) const {
+    std::vector<std::array<u8, kMaxBlockInsns * 15>> bytes(translator.parts().size());
+    std::vector<Translation::GuestCode> guest;
+    for (const Part& part : translator.parts()) {
+        if (&part > translator.parts().data() && part.block == translator.parts().front().block) break;  // a loop's second copy
+        u8* copy = bytes[guest.size()].data();
+        if (read_code(*part.block, copy)) guest.push_back({part.block->linear(), part.block->insn_count, {copy, part.block->byte_count}});
+    }
+    if (guest.empty()) return;
+    const u64 mode = translator.parts().front().block->mode;
+    const unsigned bits = mode & mode_bits::kLong64 ? 64 : mode & mode_bits::kCode32 ? 32 : 16;
+    listener_->translated({cpu_.index, bits, guest, {start, emitter_.cursor}, reinterpret_cast<u64>(executable(start))});
+}
+
+bool Jit::read_code(const Block& block, u8* to) const {
+    const u64 linear = block.linear();
+    const CodeTlbEntry* entry = cpu_.mmu.context()->probe_code(linear);
+    if (!entry || (entry->ppn & ~(u64{1} << 63)) != block.ppn) return false;
+    const unsigned on_page = std::min<unsigned>(block.byte_count, static_cast<unsigned>(kPageSize - (linear & kPageOffsetMask)));
+    guest_copy_out(to, reinterpret_cast<const u8*>(linear + entry->host_delta), on_page);
+    if (!block.crosses()) return true;
+    const CodeTlbEntry* second = cpu_.mmu.context()->probe_code(block.second_page());
+    if (!second || (second->ppn & ~(u64{1} << 63)) != block.second_ppn) return false;
+    guest_copy_out(to + on_page, reinterpret_cast<const u8*>(block.second_page() + second->host_delta), block.byte_count - on_page);
+    return true;
+}
+
 bool Jit::warm(Block& block) {
-    if (++block.heat < hot_entries_ << block.patience) return false;
+    if (++block.heat < hot_entries_ << (patient_ ? block.patience : 0)) return false;
     block.insns[0].handler = translate(block) ? op_enter_jit : block.first;
     return true;
 }
 
-Block* Jit::make_cell(const Block& block, unsigned cell, unsigned done, const Insn&) {
+Block* Jit::make_cell(const Block& block, unsigned cell, unsigned done) {
     constexpr size_t kBytes = sizeof(Block) + 2 * sizeof(Insn);
     cells_.push_back(std::make_unique<u8[]>(kBytes));
     Block* one = reinterpret_cast<Block*>(cells_.back().get());
@@ -108,14 +125,12 @@ void Jit::run_cell(Jit* jit, Block* cell, Frame* frame) {
     cpu.budget = cpu.exact_time ? frame->budget : cpu.budget;
     cpu.block = cell;
     cpu.exit = ExitReason::kNone;
-    jit->cell_done_ = false;
+    jit->cell_done_ = jit->code_died_ = false;
     const Insn* insn = cell->insns;
     cpu.in_cell = true;
-    const u64 invalidations = cpu.counters.code_invalidations;
     cpu.interrupt_shadow = false;
     do insn = insn->handler(cpu, insn); while (insn);
     cpu.in_cell = false;
-    if (invalidations != cpu.counters.code_invalidations && cell->cells == 2 && jit->cell_done_) jit->leave_after_cell(*cell);
     if (cpu.exact_time) {
         // Whatever interrupt comes, it comes at a later count: the next instruction has run by then.
         if (cpu.budget > 0 && !cpu.safepoint.attention.load(std::memory_order_relaxed)) cpu.interrupt_shadow = false;
@@ -125,31 +140,41 @@ void Jit::run_cell(Jit* jit, Block* cell, Frame* frame) {
     bool ended = cell->cells == 1 && cpu.exit == ExitReason::kNone && cpu.budget > 0 && cpu.mode == cell->mode &&
                  !cpu.safepoint.attention.load(std::memory_order_relaxed);
     frame->cell_done = jit->cell_done_ || ended;
+    if (jit->cell_done_ && jit->code_died_) {
+        // It may be the code behind this very instruction.
+        frame->cell_done = 0;
+        cpu.rip = next_rip(cpu, cell->insns);
+        if (cpu.exact_time) cpu.budget += static_cast<i64>(cell->cost) - 1;
+    }
     frame->flags = image_of_flags(cpu.flags.value());
     frame->budget = cpu.budget;
     if (cell->cells == 1 && !(cpu.mode & mode_bits::kLong64)) view_segments(cpu, frame->segments);  // nothing else changes them
     jit->tlb_ = cpu.mmu.context();
 }
 
-void Jit::leave_after_cell(const Block& cell) {
-    const Insn& insn = cell.insns[0];
-    cell_done_ = false;
-    cpu_.rip = next_rip(cpu_, &insn);
-    if (cell.cost) cpu_.budget += static_cast<i64>(cell.cost) - 1;
-    cpu_.exit = ExitReason::kNone;
-}
-
-u32 Jit::fill_tlb(Vcpu* cpu, u64 gva, u32 size_and_write) {
-    const unsigned size = size_and_write & (kFillNeedsWrite - 1);
+u32 Jit::fill_tlb(Vcpu* cpu, u64 gva, u32 size_and_write, Frame* frame) {
+    const unsigned size = size_and_write & kFillSize;
     const bool write = size_and_write & kFillWrite;
-    ++cpu->jit->counters_.fills;
-    cpu->jit->crossed_ = (gva & kPageOffsetMask) + size > kPageSize;
-    if (cpu->jit->crossed_ || cpu->alignment_checked || !is_canonical(gva, cpu->cr4)) return 0;
+    Jit& jit = *cpu->jit;
+    if (frame->slot_misses < 0) {
+        frame->slot_misses = kSlotMisses;
+        const u64 now = host_monotonic_ns();
+        jit.slots_miss_ = now - std::exchange(jit.slots_looked_at_, now) < kSlotMisses * kFrequentMissNs;
+        if (jit.slots_miss_) return 0;
+    }
+    ++jit.counters_.fills;
+    jit.crossed_ = (gva & kPageOffsetMask) + size > kPageSize;
+    if (jit.crossed_ || cpu->alignment_checked || !is_canonical(gva, cpu->cr4) || watches_page(*cpu, gva)) return 0;
+    const u64 moved = cpu->mmu.counters().pages_moved;
     Resolved found = cpu->mmu.resolve(Gva(gva), size, write ? MemoryAccess::kWrite : MemoryAccess::kRead);
-    if (found.kind != Resolved::Kind::kHost) return 0;
+    // A slot or a checked group may hold where the page was.
+    if (found.kind != Resolved::Kind::kHost || cpu->mmu.counters().pages_moved != moved) return 0;
     const TlbContext* tlb = cpu->mmu.context();
-    if (found.code_page && write && cpu->jit->may_write_beside_code(gva, size, found)) return 2;
-    return size_and_write & kFillNeedsWrite ? tlb->probe_write(gva, size) != nullptr : tlb->probe_read(gva, size) != nullptr;
+    if (found.code_page && write && jit.may_write_beside_code(gva, size, found)) return 2;
+    if (!(size_and_write & kFillNeedsWrite)) return tlb->probe_read(gva, size) != nullptr;
+    const bool writable = tlb->probe_write(gva, size) != nullptr;
+    jit.crossed_ = !writable && !write;  // the group wants more than this access needs
+    return writable;
 }
 
 // --- links ---
@@ -166,6 +191,7 @@ void Jit::connect(Link& link, u32 number, Block& to) {
 }
 
 void Jit::forget(Block& block) {
+    code_died_ = true;
     if (!block.code.frame_flags) return;
     for (u32 number = block.code.incoming; number;) {
         Link& link = links_[number];
@@ -180,13 +206,16 @@ void Jit::forget(Block& block) {
         JumpEntry& entry = table.entries[jump_index(block.rip)];
         if (entry.rip == block.rip) entry = JumpEntry{};
     }
+    const u8 avoid = block.code.avoid;
     block.code = BlockCode{};
+    block.code.avoid = avoid;
 }
 
 void Jit::flush() {
     ++counters_.flushes;
     emitter_.cursor = first_block_;
     links_.resize(1);
+    group_exits_.clear();
     cells_.clear();
     if (legacy_table_) std::fill_n(legacy_table_.get(), kJumpEntries, JumpEntry{});
     for (JumpTable& table : tables_) {
@@ -215,6 +244,17 @@ void Jit::select_jump_table(u64 mode) {
     jump_table_ = chosen->entries.get();
 }
 
+/// A group check or a page slot of its translation failed.
+void Jit::reconsider(Block& head) {
+    u8 avoid = head.code.avoid;
+    if (std::exchange(crossed_, false) && ++head.code.crossings == kMaxCrossings) avoid |= kAvoidGroups;
+    if (std::exchange(slots_miss_, false) && ++head.code.misses == kMaxMisses) avoid |= kAvoidSlots;
+    if (avoid == head.code.avoid || head.ppn == kInvalidPpn.value) return;
+    forget(head);
+    head.code.avoid = avoid;
+    if (!translate(head)) head.insns[0].handler = head.first;
+}
+
 // --- running ---
 
 Resume Jit::resume_cell(Block* block, unsigned cell) {
@@ -240,16 +280,15 @@ Resume Jit::run(Block* block) {
         // An instruction has run since the one that cast the shadow (STI, MOV SS), if there was one.
         // A cell that C++ ran may have cast it itself.
         const ExitKind kind = static_cast<ExitKind>(exit_.kind);
-        if (kind == ExitKind::kLink || (kind != ExitKind::kLeft && kind != ExitKind::kRip && exit_.cell > 0)) cpu_.interrupt_shadow = false;
+        if (kind == ExitKind::kLink || (kind != ExitKind::kLeft && kind != ExitKind::kRip && (exit_.cell > 0 || exit_.argument != reinterpret_cast<u64>(block)))) cpu_.interrupt_shadow = false;
         Block* from = reinterpret_cast<Block*>(exit_.argument);
         switch (kind) {
             case ExitKind::kCell: return resume_cell(from, exit_.cell);
-            case ExitKind::kCrossing:
-                if (crossed_ && ++from->code.crossings == kMaxCrossings) {
-                    forget(*from);
-                    if (!translate(*from, false)) from->insns[0].handler = from->first;
-                }
-                return resume_cell(from, exit_.cell);
+            case ExitKind::kGroup: {
+                const GroupExit exit = group_exits_[exit_.argument];
+                reconsider(*exit.head);
+                return resume_cell(exit.block, exit.cell);
+            }
             case ExitKind::kIndirect: {
                 if (!(cpu_.mode & mode_bits::kLong64)) exit_.target &= 0xFFFFFFFF;  // the mode's number is above it
                 Block* to = cpu_.blocks->known(cpu_, exit_.target);
@@ -306,7 +345,7 @@ void Jit::inspect(Inspector& inspector) const {
     inspector.field("links made", counters_.links);
     inspector.field("entries", counters_.entries);
     inspector.field("tlb fills", counters_.fills);
-    static constexpr const char* kNames[] = {"exits: unlinked jump", "exits: indirect jump", "exits: interpreter's cell", "exits: poll or budget", "exits: page check", "exits: group on two pages", "exits: RIP from a cell", "exits: fault in a cell"};
+    static constexpr const char* kNames[] = {"exits: unlinked jump", "exits: indirect jump", "exits: interpreter's cell", "exits: poll or budget", "exits: page check", "exits: shared check or page slot", "exits: RIP from a cell", "exits: fault in a cell"};
     for (unsigned i = 0; i < static_cast<unsigned>(ExitKind::kCount); ++i) inspector.field(kNames[i], counters_.exits[i]);
     for (auto [title, counts] : {std::pair{"instructions run in C++", &by_row_run_}, std::pair{"instructions left to the interpreter", &by_row_left_}}) {
         Inspector group = inspector.group(title);
@@ -314,7 +353,7 @@ void Jit::inspect(Inspector& inspector) const {
         for (unsigned row = 0; row < counts->size(); ++row) {
             if ((*counts)[row]) order.push_back(row);
         }
-        std::sort(order.begin(), order.end(), [&](unsigned a, unsigned b) { return (*counts)[a] > (*counts)[b]; });
+        std::sort(order.begin(), order.end(), [&by = *counts](unsigned a, unsigned b) { return by[a] > by[b]; });
         if (order.size() > 16) order.resize(16);
         for (unsigned row : order) {
             const OpcodeRow& r = kOpcodeRows[row];
@@ -332,7 +371,7 @@ const Insn* op_cell_done(Vcpu& cpu, const Insn*) {
 
 const Insn* op_count(Vcpu& cpu, const Insn* insn) {
     Block* block = const_cast<Block*>(cpu.block);
-    if (!cpu.jit->warm(*block)) return block->first(cpu, insn);
+    if (!cpu.jit->warm(*block)) SB_TAIL_RETURN block->first(cpu, insn);
     SB_GOTO(cpu, static_cast<const Insn*>(block->insns));
 }
 
@@ -341,7 +380,7 @@ const Insn* op_enter_jit(Vcpu& cpu, const Insn*) {
     cpu.budget += static_cast<i64>(block->cost);
     Resume next = cpu.jit->run(block);
     if (!next.insn) return nullptr;
-    return next.handler(cpu, next.insn);
+    SB_TAIL_RETURN next.handler(cpu, next.insn);
 }
 
 }  // namespace shadowbox::jit

@@ -26,6 +26,9 @@ struct Resolved;
 namespace shadowbox::jit {
 
 class TranslationListener;
+class Translator;
+
+class Translator;
 
 /// Why emitted code came back.
 enum class ExitKind : u32 {
@@ -34,7 +37,7 @@ enum class ExitKind : u32 {
     kCell,      ///< the interpreter does this cell: what has no code here, faults, MMIO, page crossings
     kPoll,      ///< attention is asked for, or the budget is used up: before the block's first instruction
     kLookup,    ///< the block's page is not what this context maps at its RIP (any more)
-    kCrossing,  ///< accesses that share a check do not lie on one page (or need what only the interpreter does)
+    kGroup,     ///< the check that accesses share, or a page slot, failed; argument: GroupExit number
     kRip,       ///< the guest's RIP is set: find the block there
     kLeft,      ///< a cell that C++ ran on behalf of emitted code did not complete; exit and RIP are set
     kCount
@@ -51,6 +54,9 @@ struct Link {
     Block* to = nullptr;
     u32 next_incoming = 0;  ///< list of links into `to`; 0 ends (number 0 is not used)
 };
+
+/// What of a translator's means a block does without, because they failed there again and again.
+enum Avoid : u8 { kAvoidGroups = 1, kAvoidSlots = 2, kAvoidTraces = 4 };
 
 struct JitCounters {
     u64 blocks = 0, instructions = 0, bytes = 0, entries = 0, flushes = 0, links = 0, fills = 0, cells = 0, exits[static_cast<unsigned>(ExitKind::kCount)] = {};
@@ -70,7 +76,7 @@ class Jit {
     /// Runs from `block`, which has code and is to be entered with the vCPU's state. Takes the block's cost itself.
     Resume run(Block* block);
     /// Gives the block host code. False: no room (the caller goes on interpreting; flush_wanted() says so) or no use.
-    bool translate(Block& block, bool use_groups = true);
+    bool translate(Block& block);
     /// Counts an execution; when it is hot, translates. True if the first cell's handler changed.
     bool warm(Block& block);
     /// The block died: nothing jumps to its code any more.
@@ -81,7 +87,8 @@ class Jit {
     const JitCounters& counters() const { return counters_; }
     /// No room for another block: all blocks have to be flushed.
     bool full() const { return bytes_used() + kRoom > memory_.size(); }
-    void set_hot_entries(u32 entries) { hot_entries_ = entries; }
+    /// A number given by hand holds for pages whose code keeps dying too.
+    void set_hot_entries(u32 entries) { hot_entries_ = entries; patient_ = false; }
     void set_listener(TranslationListener* listener) { listener_ = listener; }
     u64 bytes_used() const { return static_cast<u64>(emitter_.cursor - memory_.writable()); }
     void inspect(Inspector& inspector) const;
@@ -100,6 +107,12 @@ class Jit {
         u8 x87_loaded = 0;
         i64 budget = 0;
     };
+    /// An exit of kind kGroup: the translation that it is of, and where the interpreter goes on.
+    struct GroupExit {
+        Block* head;
+        Block* block;
+        u16 cell;
+    };
     struct JumpTable {
         u64 mode = ~u64{0}, last_use = 0;
         std::unique_ptr<JumpEntry[]> entries;
@@ -108,6 +121,7 @@ class Jit {
     explicit Jit(Vcpu& cpu, CodeMemory memory);
     const u8* executable(const u8* writable) const { return memory_.executable() + (writable - memory_.writable()); }
     void select_jump_table(u64 mode);
+    void reconsider(Block& head);
     void connect(Link& link, u32 number, Block& to);
     static void point(const Link& link, const u8* target);
     Resume resume_cell(Block* block, unsigned cell);
@@ -119,12 +133,14 @@ class Jit {
     void set_jump(u64 mode, u64 rip, const u8* code);
     static void view_segments(const Vcpu& cpu, SegmentView* views);
 
-    Block* make_cell(const Block& block, unsigned cell, unsigned done, const Insn& insn);
+    Block* make_cell(const Block& block, unsigned cell, unsigned done);
+    /// The bytes of a block as they are now; false if it is mapped elsewhere.
+    bool read_code(const Block& block, u8* to) const;
+    void report(const Translator& translator, const u8* start) const;
     // Called by emitted code.
-    static u32 fill_tlb(Vcpu* cpu, u64 gva, u32 size_and_write);
+    static u32 fill_tlb(Vcpu* cpu, u64 gva, u32 size_and_write, Frame* frame);
     static void run_cell(Jit* jit, Block* cell, Frame* frame);
     bool may_write_beside_code(u64 gva, unsigned size, const Resolved& found);
-    void leave_after_cell(const Block& cell);  ///< code changed, perhaps the running block's: the interpreter goes on behind the cell
     void take_x87();  ///< the stored x87 image becomes the vCPU's state
 
     Vcpu& cpu_;
@@ -142,7 +158,11 @@ class Jit {
     std::vector<Link> links_;
     std::vector<std::unique_ptr<u8[]>> cells_;  ///< one-instruction blocks for run_cell
     u32 hot_entries_ = 30;  ///< executions before a block is translated
-    bool cell_done_ = false, crossed_ = false;
+    bool patient_ = true;   ///< Block::patience counts
+    std::vector<GroupExit> group_exits_;
+    unsigned next_read_slot_ = 0, next_write_slot_ = 0;  ///< page slots are dealt out in turn
+    u64 slots_looked_at_ = 0;                            ///< host time
+    bool cell_done_ = false, code_died_ = false, crossed_ = false, slots_miss_ = false;
     /// fill_tlb() lets one write into a page with code go on here: offset and host address of the page.
     struct { u64 offset = 0; u8* page = nullptr; } beside_code_;
     JitCounters counters_;
@@ -151,7 +171,7 @@ class Jit {
     // Stubs, writable view.
     using EnterCode = void (*)(const u8* code, u32 flags);
     EnterCode enter_ = nullptr, enter_legacy_ = nullptr;
-    u8 *exit_host_flags_ = nullptr, *exit_stub_ = nullptr, *fill_stub_ = nullptr, *cell_stub_ = nullptr, *load_vectors_ = nullptr, *load_x87_ = nullptr, *stack_stub_ = nullptr, *first_block_ = nullptr;
+    u8 *exit_host_flags_ = nullptr, *exit_stub_ = nullptr, *fill_stub_ = nullptr, *cell_stub_ = nullptr, *load_vectors_ = nullptr, *load_x87_ = nullptr, *read_slot_ = nullptr, *write_slot_ = nullptr, *first_block_ = nullptr;
 };
 
 /// First cell of a block that counts its executions, and of one that has code.

@@ -34,17 +34,17 @@ constexpr unsigned kJumpEntries = 65536;
 /// Argument of the TLB fill: span in bytes, and these bits.
 constexpr u16 kFillWrite = 0x8000;       ///< the access at hand writes
 constexpr u16 kFillNeedsWrite = 0x4000;  ///< useless without the right to write
+constexpr u16 kFillSize = 0x3FFF;        ///< the rest: bytes
 
-constexpr unsigned kGroupSlots = 8;
-/// Frame::stack_page of none: in no canonical page.
-constexpr u64 kNoStackPage = u64{1} << 62;
+/// Misses of page slots after which somebody looks how long they took.
+constexpr i32 kSlotMisses = 512;
 
 /// Slot of a guest register in Frame::registers: those that live there come first, within reach of a byte displacement.
 constexpr unsigned frame_slot(unsigned number) {
     unsigned slot = 0;
     for (unsigned g = 0; g < 16; ++g) slot += kHome[g] == kInFrame && (g < number || kHome[number] != kInFrame);
     if (kHome[number] == kInFrame) return slot;
-    slot += 11;  // the fields between
+    slot += 9;  // the fields between
     for (unsigned g = 0; g < number; ++g) slot += kHome[g] != kInFrame;
     return slot;
 }
@@ -63,21 +63,19 @@ struct Frame {
     u8 vectors_loaded;            ///< guest vector registers are in the host's
     u8 x87_loaded;                ///< guest x87 stack is in the host's
     u16 cell_done;                ///< the cell that C++ ran completed
-    u64 stack_page;               ///< guest address of the page that stack_delta is for; writable. None: kNoStackPage
-    u64 stack_delta;              ///< host minus guest address there
     const std::atomic<u32>* attention;
     JumpEntry* jump_table;        ///< of the current mode
     u64 argument;                 ///< scratch between emitted code and stubs
     u64 address;                  ///< a host address, within one instruction
     u64 fs_base, gs_base;
     i64 budget;
-    u64 unused;
+    i32 slot_misses;              ///< counts down
+    u32 unused;
     u64 spilled[11];              ///< the other registers while C++ runs
-    u64 padding;
-    u64 delta[kGroupSlots];       ///< host minus guest address of a block's other groups
+    u64 slot_offset;              ///< from kTlb, of the page slot that is being filled
     SegmentView segments[6];      ///< outside 64-bit mode
 };
-static_assert(sizeof(Frame) % 16 == 0 && offsetof(Frame, spilled) == 16 * 8);
+static_assert(sizeof(Frame) % 16 == 0 && offsetof(Frame, spilled) == 14 * 8);
 
 constexpr i32 frame_gpr(unsigned number) { return static_cast<i32>(8 * frame_slot(number)); }
 

@@ -40,11 +40,6 @@ void Stubs::load_state() {
     e_.load(kTlb, at(hRax));
 }
 
-void Stubs::forget_stack_page() {
-    e_.load_imm(hRax, kNoStackPage);
-    e_.store(in_frame(offsetof(Frame, stack_page)), hRax);
-}
-
 void Stubs::store_state() {
     e_.load_imm(hRax, address(jit_.cpu_.gpr));
     for (unsigned g = 0; g < 16; ++g) {
@@ -81,7 +76,7 @@ void Stubs::make_entry(bool legacy) {
     e_.load_imm(hRax, address(&jit_.cpu_.budget));
     e_.load(hRax, at(hRax));
     e_.store(in_frame(offsetof(Frame, budget)), hRax);
-    forget_stack_page();
+    e_.store_imm32(in_frame(offsetof(Frame, slot_misses)), kSlotMisses);
     load_state();
     if (legacy) load_segments();
     e_.jmp_mem(in_frame(offsetof(Frame, argument)));
@@ -140,6 +135,7 @@ void Stubs::make_fill() {
     auto call_cpp = [&] {
         e_.load_imm(hRdi, address(&jit_.cpu_));
         e_.mov(hRsi, hRcx);
+        e_.lea(hRcx, in_frame(kShift));
         e_.load_imm(hRax, reinterpret_cast<u64>(&Jit::fill_tlb));
         e_.call_reg(hRax);
     };
@@ -176,7 +172,6 @@ void Stubs::make_cell() {
     e_.mov(hRdx, hRsp);
     e_.load_imm(hRax, reinterpret_cast<u64>(&Jit::run_cell));
     e_.call_reg(hRax);
-    forget_stack_page();
     load_state();
     e_.op({0x66, 0, 0x83}, 7, in_frame(offsetof(Frame, cell_done)));
     e_.byte(0);
@@ -190,30 +185,37 @@ void Stubs::make_load_vectors() {
     e_.ret();
 }
 
-void Stubs::make_stack_page() {
-    // RCX: GVA; EDX: span. The frame's stack page becomes that of the GVA if the TLB has it writable and it holds the span; EAX:
-    // whether it did. Destroys RCX and RDX.
-    jit_.stack_stub_ = e_.cursor;
+u8* Stubs::make_slot(bool write) {
+    // RCX: GVA; EDX: span; EAX: a page slot's offset in the context. The slot takes the page of the GVA if the TLB has it with the
+    // right and it holds the span; EAX: whether it did. Destroys RCX and RDX.
+    u8* start = e_.cursor;
     constexpr i32 kShift = 8;
+    e_.op({0, 0, 0xFF}, 1, in_frame(static_cast<i32>(offsetof(Frame, slot_misses)) + kShift));  // dec
+    Fixup look = e_.jcc_short(kS);
+    e_.store(in_frame(static_cast<i32>(offsetof(Frame, slot_offset)) + kShift), hRax);
     e_.mov32(hRax, hRcx);
     e_.shift_right(hRax, 7, false);
     e_.alu_imm(4, hRax, (kTlbEntries - 1) * 32, false);
     e_.alu(0, hRax, kTlb);
-    e_.alu(6, hRcx, at(hRax, tlb_offset(0, true)));
+    e_.alu(6, hRcx, at(hRax, tlb_offset(0, write)));
     e_.op({0, 0, 0xF7, true}, 3, hRdx);  // neg
     e_.alu_imm(0, hRdx, kPageSize);
     e_.alu(7, hRcx, hRdx);
     Fixup miss = e_.jcc_short(kA);
-    e_.load(hRcx, at(hRax, tlb_offset(0, true)));
+    e_.load(hRcx, at(hRax, tlb_offset(0, write)));
     e_.load(hRdx, at(hRax, tlb_page_offset(0)));
-    e_.store(in_frame(static_cast<i32>(offsetof(Frame, stack_page)) + kShift), hRcx);
     e_.alu(5, hRdx, hRcx);
-    e_.store(in_frame(static_cast<i32>(offsetof(Frame, stack_delta)) + kShift), hRdx);
+    e_.load(hRax, in_frame(static_cast<i32>(offsetof(Frame, slot_offset)) + kShift));
+    e_.store(Mem{kTlb, hRax, 0, offsetof(PageSlot, page)}, hRcx);
+    e_.store(Mem{kTlb, hRax, 0, offsetof(PageSlot, delta)}, hRdx);
     e_.load_imm(hRax, 1);
+    e_.store(at(kTlb, offsetof(TlbContext, slots_filled)), hRax);
     e_.ret();
+    e_.bind(look);
     e_.bind(miss);
     e_.load_imm(hRax, 0);
     e_.ret();
+    return start;
 }
 
 void Stubs::make() {
@@ -224,7 +226,8 @@ void Stubs::make() {
     make_cell();
     make_load_vectors();
     make_load_x87();
-    make_stack_page();
+    jit_.read_slot_ = make_slot(false);
+    jit_.write_slot_ = make_slot(true);
 }
 
 }  // namespace shadowbox::jit

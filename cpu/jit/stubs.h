@@ -18,7 +18,7 @@ class Stubs {
     void make_fill();
     void make_cell();
     void make_load_vectors();
-    void make_stack_page();
+    u8* make_slot(bool write);
     // x87 (stubs_x87.cpp)
     void make_load_x87();
     /// If the guest's stack is loaded: into the image, and the host's is empty; Frame::x87_loaded stays. RSP is `shift` below the
@@ -29,7 +29,6 @@ class Stubs {
     void load_state();
     /// Back; keeps RCX. Uses RAX and RSI.
     void store_state();
-    void forget_stack_page();  ///< uses RAX
     void vectors(bool load, u8 scratch);
 
     Jit& jit_;

@@ -9,16 +9,32 @@ namespace shadowbox::jit {
 bool Translator::jump(unsigned i) {
     const Step& s = steps_[i];
     const u64 target = static_cast<u64>(s.insn.disp), next = next_rip_of(i);
-    const bool same_page = s.insn.same_page, conditional = s.row->map == OpMap::M0F || s.insn.opcode < 0x80;
+    const bool same_page = s.insn.same_page, conditional = is_conditional_jump(s);
+    const u8 condition = s.insn.opcode & 15;
     if (beyond_limit(target)) return leave_here(i);
+    if (continues(i)) {
+        if (conditional) leave_trace(condition, target, same_page, next, steps_[i + 1].rip == target);
+        return true;
+    }
     ended_ = true;
+    if (conditional) need_flags();
+    if (closes_loop(target, i) && at_loop_state()) {
+        if (wants_poll_ && !polled_) {
+            Fixup over = conditional ? e_.jcc_forward(condition ^ 1) : Fixup{};
+            poll_at_jump(target);
+            e_.jmp(loop_);
+            if (conditional) e_.bind(over);
+        } else {
+            conditional ? e_.jcc(condition, loop_) : e_.jmp(loop_);
+        }
+        if (conditional) link_to(next, (next & kPageOffsetMask) != 0);
+        return true;
+    }
     if (!conditional) {
         if (wants_poll_ && !polled_) poll_at_jump(target);
         link_to(target, same_page);
         return true;
     }
-    need_flags();
-    const u8 condition = s.insn.opcode & 15;
     if (wants_poll_ && !polled_) {
         Fixup over = e_.jcc_forward(condition ^ 1);
         poll_at_jump(target);
@@ -28,8 +44,20 @@ bool Translator::jump(unsigned i) {
     } else {
         branch_if(condition, target, same_page);
     }
-    link_next(next);
+    long64() ? fall_through(next, i) : link_next(next);
     return true;
+}
+
+/// A conditional jump inside a trace: the way that is not followed leaves.
+void Translator::leave_trace(u8 condition, u64 target, bool same_page, u64 next, bool follows_target) {
+    need_flags();
+    if (follows_target) return branch_if(condition ^ 1, next, (next & kPageOffsetMask) != 0);
+    if (!wants_poll_ || polled_) return branch_if(condition, target, same_page);
+    Fixup over = e_.jcc_forward(condition ^ 1);
+    poll_at_jump(target);
+    link_to(target, same_page);
+    flags_ = FlagsIn::kHost;
+    e_.bind(over);
 }
 
 /// RAX: the target. ZF: the table has it, at [RCX + RDX * 8]. Destroys RCX and RDX.
@@ -69,7 +97,7 @@ bool Translator::call(unsigned i) {
     const Step& s = steps_[i];
     const u8 sp = kHome[kRsp];
     if (!long64()) return call_legacy(i);
-    const u64 next = block_.rip + s.offset + s.insn.length;
+    const u64 next = s.rip + s.insn.length;
     const bool direct = is_direct_jump(s), short_next = static_cast<i64>(next) == static_cast<i32>(next);
     if (!direct) {
         flags_to_frame();

@@ -59,6 +59,7 @@ bool Translator::bit_test(unsigned i) {
     const unsigned bytes = s.insn.osize == 1 ? 2 : s.insn.osize == 2 ? 4 : 8;
     bool immediate = s.row->opcode == 0xBA;
     if (s.insn.mem && !immediate) return false;
+    if (!immediate && kHome[s.insn.rm] == kInFrame) return false;  // the host would take the frame for a bit string
     bool writes = immediate ? (s.insn.reg & 7) != 4 : s.row->opcode != 0xA3;
     return immediate ? again(i, bytes, kUnused, writes ? kReadWrite : kRead, s.insn.reg & 7) : again(i, bytes, kRead, writes ? kReadWrite : kRead, 0);
 }

@@ -151,7 +151,7 @@ bool Translator::leave_frame_legacy(unsigned i) {
 // --- near transfers ---
 
 u64 Translator::next_rip_of(unsigned i) const {
-    const u64 next = block_.rip + steps_[i].offset + steps_[i].insn.length;
+    const u64 next = steps_[i].rip + steps_[i].insn.length;
     return long64() ? next : next & 0xFFFFFFFF;
 }
 

@@ -73,7 +73,7 @@ void Translator::gva_again(const Cold& cold) {
     else address(steps_[cold.step], hRcx);
 }
 
-Mem Translator::finish_probe(Cold& cold, unsigned size, bool write, bool aligned) {
+Mem Translator::finish_probe(Cold& cold, unsigned size, bool write) {
     cold.size_and_write = static_cast<u16>(size | (write ? kFillWrite | kFillNeedsWrite : 0));
     rdx_group_ = -1;
     if (kHostCpu.bmi2) {
@@ -86,17 +86,52 @@ Mem Translator::finish_probe(Cold& cold, unsigned size, bool write, bool aligned
     static_assert(sizeof(TlbEntry) == 32 && kPageShift - 7 == 5);
     e_.alu_imm(4, hRdx, (kTlbEntries - 1) * 32, false);
     e_.alu(6, hRcx, sum(kTlb, hRdx, tlb_offset(0, write)));
-    if (aligned) {
-        e_.test_imm(hRcx, ~static_cast<i32>(kPageSize - size));
-        cold.from = e_.jcc_forward(kNe);
-    } else {
-        e_.alu_imm(7, hRcx, static_cast<i32>(kPageSize - size));
-        cold.from = e_.jcc_forward(kA);
-    }
+    e_.alu_imm(7, hRcx, static_cast<i32>(kPageSize - size));
+    cold.from = e_.jcc_forward(kA);
     e_.load(hRdx, sum(kTlb, hRdx, tlb_page_offset(0)));
     if (!long64() && write) cold.forced = e_.cursor;
     cold_.push_back(cold);
     return sum(hRcx, hRdx);
+}
+
+/// The access faults unless the low bits are zero; destroys RFLAGS, which do not hold the guest's here.
+void Translator::check_alignment(unsigned i, u8 reg, unsigned size) {
+    e_.op({0, 0, 0xF6, false, true}, 0, reg);  // test reg, size - 1
+    e_.byte(static_cast<u8>(size - 1));
+    leave_if(kNe, i);
+}
+
+int Translator::take_slot(bool write) {
+    unsigned& used = write ? write_slots_used_ : read_slots_used_;
+    if ((block_.code.avoid & kAvoidSlots) || used == kPageSlots) return -1;
+    ++used;
+    unsigned& next = write ? jit_.next_write_slot_ : jit_.next_read_slot_;
+    next = (next + 1) % kPageSlots;
+    return static_cast<int>((write ? offsetof(TlbContext, write_slots) : offsetof(TlbContext, read_slots)) + next * sizeof(PageSlot));
+}
+
+Translator::Cold Translator::page_slot_cold(unsigned i, int slot, u16 request) {
+    Cold cold{Cold::kPageSlot, flags_, static_cast<u16>(i), {}};
+    cold.recover = recover_;
+    cold.back = e_.cursor;
+    cold.exit = ExitKind::kGroup;
+    cold.slot = slot;
+    cold.size_and_write = request;
+    return cold;
+}
+
+/// The ModRM operand by a page slot: for addresses with an index or a segment base.
+Mem Translator::probe_slot(unsigned i, unsigned size, bool write, bool aligned, int slot) {
+    Cold cold = page_slot_cold(i, slot, static_cast<u16>(size | (write ? kFillWrite | kFillNeedsWrite : 0)));
+    address(steps_[i], hRcx);
+    e_.mov(hRdx, hRcx);
+    e_.alu(6, hRcx, at(kTlb, slot));
+    e_.alu_imm(7, hRcx, static_cast<i32>(kPageSize - size));
+    cold.from = e_.jcc_forward(kA);
+    cold_.push_back(cold);
+    if (aligned) check_alignment(i, hRcx, size);
+    e_.alu(0, hRdx, at(kTlb, slot + static_cast<int>(offsetof(PageSlot, delta))));
+    return at(hRdx);
 }
 
 Mem Translator::probe(unsigned i, unsigned size, bool write, bool aligned) {
@@ -125,10 +160,13 @@ Mem Translator::probe(unsigned i, unsigned size, bool write, bool aligned) {
         cold_.push_back(cold);
         return at(hRdx, static_cast<i32>(gva & kPageOffsetMask));
     }
+    if (int slot = long64() ? take_slot(write) : -1; slot >= 0) return probe_slot(i, size, write, aligned, slot);
     offset(s, hRcx);
     check_limit(i, s.insn.seg, size, write);
     add_base(s.insn.seg, hRcx);
-    return finish_probe(cold, size, write, aligned);
+    Mem there = finish_probe(cold, size, write);
+    if (aligned) check_alignment(i, hRcx, size);
+    return there;
 }
 
 Mem Translator::probe_at(unsigned i, u8 base, i32 disp, unsigned size, bool write) {
@@ -148,7 +186,7 @@ Mem Translator::probe_at(unsigned i, u8 base, i32 disp, unsigned size, bool writ
         add_base(kSs, hRcx);
     } else if (disp) e_.lea(hRcx, at(base, disp));
     else e_.mov(hRcx, base);
-    return finish_probe(cold, size, write, false);
+    return finish_probe(cold, size, write);
 }
 
 void Translator::end_groups() {
@@ -156,7 +194,15 @@ void Translator::end_groups() {
     rdx_group_ = -1;
 }
 
-/// The whole span of the access's group lies on one page with the right it needs; RDX then holds host minus guest address.
+/// Not worth a check of its own kind: a single access that has no page slot.
+bool Translator::in_group(const Access& access) const {
+    if (access.group < 0) return false;
+    const Group& group = groups_[static_cast<unsigned>(access.group)];
+    return group.is_stack || group.members > 1 || !(block_.code.avoid & kAvoidSlots);
+}
+
+/// The whole span of the access's group lies on one page with the right it needs. Then its slot holds host minus guest address,
+/// or RDX does if it has none.
 void Translator::check_group(unsigned i, const Access& access, bool write) {
     Group& group = groups_[static_cast<unsigned>(access.group)];
     const i32 low = static_cast<i32>(group.low - access.base_delta);
@@ -164,35 +210,31 @@ void Translator::check_group(unsigned i, const Access& access, bool write) {
     rdx_group_ = -1;
     clobber_flags();
     poll(i);
-    Cold cold{group.is_stack ? Cold::kStackPage : Cold::kProbe, flags_, static_cast<u16>(i), {}};
-    cold.recover = recover_;
-    cold.back = e_.cursor;
+    if (group.is_stack) group.slot = offsetof(TlbContext, stack);
+    else if (group.slot < 0) group.slot = take_slot(group.write);
+    // What the access itself asks for, and whether the group will also write: FillRequest.
+    const u16 request = static_cast<u16>(span | (write ? kFillWrite : 0) | (group.write || group.is_stack ? kFillNeedsWrite : 0));
+    Cold cold = page_slot_cold(i, group.slot, request);
     cold.stack = true;
-    cold.exit = ExitKind::kCrossing;
     cold.base = access.base;
     cold.disp = low;
     u8 base = read(access.base, hRcx);
     if (low || base == hRcx) e_.lea(hRcx, at(base, low));
     else e_.mov(hRcx, base);
-    // What the access itself asks for, and whether the group will also write: FillRequest.
-    const u16 request = static_cast<u16>(span | (write ? kFillWrite : 0) | (group.write || group.is_stack ? kFillNeedsWrite : 0));
-    if (group.is_stack) {
-        // The frame keeps one page: other groups on stacks (wide frames, a switch of stacks) are to be checked again.
-        for (Group& other : groups_) other.checked = other.checked && !other.is_stack;
-        cold.size_and_write = request;
-        e_.alu(6, hRcx, in_frame(offsetof(Frame, stack_page)));
+    if (group.slot >= 0) {
+        // One page of stack is kept: other groups on stacks (wide frames, a switch of stacks) are to be checked again.
+        if (group.is_stack) for (Group& other : groups_) other.checked = other.checked && !other.is_stack;
+        e_.alu(6, hRcx, at(kTlb, group.slot));
         e_.alu_imm(7, hRcx, static_cast<i32>(kPageSize - span));
         cold.from = e_.jcc_forward(kA);
         cold_.push_back(cold);
     } else {
-        Mem there = finish_probe(cold, span, group.write, false);
+        cold.kind = Cold::kProbe;
+        finish_probe(cold, span, group.write);
         cold_.back().size_and_write = request;
-        (void)there;
         // page + offset is the low end's host address; minus its guest address.
         e_.lea(hRdx, sum(hRcx, hRdx, -low));
         e_.alu(5, hRdx, access_base_operand(access));
-        group.slot = group.slot >= 0 ? group.slot : slots_used_ < static_cast<int>(kGroupSlots) ? slots_used_++ : -1;
-        if (group.slot >= 0) e_.store(in_frame(static_cast<i32>(offsetof(Frame, delta)) + 8 * group.slot), hRdx);
         rdx_group_ = access.group;
     }
     group.checked = true;
@@ -200,9 +242,9 @@ void Translator::check_group(unsigned i, const Access& access, bool write) {
 
 Mem Translator::group_access(unsigned i, const Access& access, unsigned size, bool write, bool aligned) {
     Group& group = groups_[static_cast<unsigned>(access.group)];
-    if (!group.checked || (!group.is_stack && group.slot < 0 && rdx_group_ != access.group)) check_group(i, access, write);
+    if (!group.checked || (group.slot < 0 && rdx_group_ != access.group)) check_group(i, access, write);
     if (rdx_group_ != access.group) {
-        e_.load(hRdx, in_frame(group.is_stack ? static_cast<i32>(offsetof(Frame, stack_delta)) : static_cast<i32>(offsetof(Frame, delta)) + 8 * group.slot));
+        e_.load(hRdx, at(kTlb, group.slot + static_cast<int>(offsetof(PageSlot, delta))));
         rdx_group_ = access.group;
     }
     u8 base = read(access.base, hRcx);
@@ -213,9 +255,7 @@ Mem Translator::group_access(unsigned i, const Access& access, unsigned size, bo
             e_.lea(hRcx, at(base, access.disp));
             where = hRcx;
         }
-        e_.op({0, 0, 0xF6, false, true}, 0, where);  // test where, size - 1
-        e_.byte(static_cast<u8>(size - 1));
-        leave_if(kNe, i);
+        check_alignment(i, where, size);
         if (base == hRcx) base = read(access.base, hRcx);
     }
     return sum(base, hRdx, access.disp);

@@ -105,7 +105,7 @@ Mem Translator::probe_string(unsigned i, u8 reg, unsigned seg, unsigned size, bo
     string_offset(kHome[reg], steps_[i].insn.asize);
     check_limit(i, seg, size, write);
     add_base(seg, hRcx);
-    return finish_probe(cold, size, write, false);
+    return finish_probe(cold, size, write);
 }
 
 void Translator::advance(u8 reg, unsigned asize, i32 bytes) {

@@ -75,7 +75,7 @@ void Translator::store_x87_pointers(int ip, int dp) {
         store_rax(cpu_.x87.data_pointer);
     }
     if (ip >= 0) {
-        e_.load_imm(hRax, block_.rip + steps_[static_cast<unsigned>(ip)].offset);
+        e_.load_imm(hRax, steps_[static_cast<unsigned>(ip)].rip);
         store_rax(cpu_.x87.instruction_pointer);
     }
 }

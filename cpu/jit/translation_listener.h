@@ -10,11 +10,14 @@
 namespace shadowbox::jit {
 
 struct Translation {
+    struct GuestCode {
+        u64 rip;                  ///< of the first byte
+        unsigned instructions;
+        std::span<const u8> bytes;
+    };
     unsigned vcpu;
-    u64 rip;                      ///< linear address of the first guest byte
     unsigned bits;                ///< 16, 32 or 64
-    unsigned instructions;        ///< guest instructions
-    std::span<const u8> guest;
+    std::span<const GuestCode> guest;  ///< at least one; in the order of the host code
     std::span<const u8> host;     ///< readable here
     u64 host_address;             ///< where it is executed
 };

@@ -7,12 +7,11 @@
 
 namespace shadowbox::jit {
 
-bool Translator::run(const u8* bytes) {
-    if (!decode(bytes)) return false;
+bool Translator::run() {
+    if (!choose_parts()) return false;
     analyse();
-    if (use_groups_ && long64()) find_groups();
+    if (long64() && !(block_.code.avoid & kAvoidGroups)) find_groups();
     const bool exact = cpu_.exact_time;
-    const Step& last = steps_.back();
     // Does the first thing that happens to the flags destroy them (a probe), or want them?
     bool wants_host = false, decided = steps_[0].live_before == 0;
     bool dead_at_entry = decided && !exact;
@@ -25,8 +24,6 @@ bool Translator::run(const u8* bytes) {
     }
     if (exact || block_.crosses()) wants_host = false;
     if (block_.crosses()) dead_at_entry = false;
-    wants_poll_ = (last.row->attributes & aBranch) && (!is_direct_jump(last) || backward(static_cast<u64>(last.insn.disp), static_cast<unsigned>(steps_.size()) - 1));
-
     start_ = e_.cursor;
     u8 *entry_host, *entry_frame;
     if (wants_host) {
@@ -45,30 +42,16 @@ bool Translator::run(const u8* bytes) {
         emit_code_check(e_, block_.second_page(), block_.second_ppn);
         leave_if(kNe, 0, ExitKind::kLookup);
     }
-    if (exact) {
-        e_.alu_imm(5, in_frame(offsetof(Frame, budget)), static_cast<i32>(block_.cost));
-        leave_if(kL, 0, ExitKind::kPoll);
-    }
-    for (unsigned i = 0; i < steps_.size(); ++i) {
-        current_ = i;
-        begin(i);
-        if (!translate(i)) {
-            const Step& s = steps_[i];
-            const bool repeats = (s.row->attributes & aString) && s.insn.rep;
-            if (!(s.row->attributes & aEnd) && !repeats && !block_.insns[s.cell].fused) {
-                call_cell(i);
-            } else {
-                end_in_cell(i);
-                break;
-            }
-        }
-        if (flags_ != FlagsIn::kDead && steps_[i].live_after == 0) flags_ = FlagsIn::kDead;
+    for (part_ = 0; part_ < parts_.size(); ++part_) {
+        begin_part();
+        for (unsigned i = parts_[part_].first; i < parts_[part_].end && !ended_; ++i) emit(i);
     }
     if (!ended_) {
         settle_x87_pointers();
-        u64 next = block_.rip + block_.byte_count;
-        if (!long64()) next &= block_.mode & mode_bits::kCode32 ? 0xFFFFFFFF : 0xFFFF;
-        link_next(next);
+        const Step& last = steps_.back();
+        const u64 next = last.rip + last.insn.length;
+        if (long64()) fall_through(next, static_cast<unsigned>(steps_.size()) - 1);
+        else link_next(next & (block_.mode & mode_bits::kCode32 ? 0xFFFFFFFF : 0xFFFF));
     }
     emit_cold();
     // The checked entry: this context still maps the page of RIP to the page that the block was made from.
@@ -82,6 +65,29 @@ bool Translator::run(const u8* bytes) {
     jit_.counters_.bytes += static_cast<u64>(e_.cursor - start_);
     jit_.counters_.instructions += steps_.size();
     return true;
+}
+
+void Translator::begin_part() {
+    if (loop_part_ && part_ == loop_part_) begin_loop();
+    const Part& part = parts_[part_];
+    polled_ = false;
+    wants_poll_ = wants_poll(part.end - 1);
+    if (!cpu_.exact_time) return;
+    flags_to_frame();
+    e_.alu_imm(5, in_frame(offsetof(Frame, budget)), static_cast<i32>(part.block->cost));
+    leave_if(kL, part.first, ExitKind::kPoll);
+}
+
+void Translator::emit(unsigned i) {
+    current_ = i;
+    begin(i);
+    const Step& s = steps_[i];
+    if (!translate(i)) {
+        const bool repeats = (s.row->attributes & aString) && s.insn.rep;
+        if ((s.row->attributes & aEnd) || repeats || s.block->insns[s.cell].fused) return end_in_cell(i);
+        call_cell(i);
+    }
+    if (flags_ != FlagsIn::kDead && s.live_after == 0) flags_ = FlagsIn::kDead;
 }
 
 bool Translator::translate(unsigned i) {
@@ -178,12 +184,25 @@ void Translator::leave_if(u8 condition, unsigned i, ExitKind kind) {
     cold_.push_back(cold);
 }
 
-void Translator::leave(unsigned i, ExitKind kind) { cell_exit(steps_[i].cell, kind); }
+void Translator::leave(unsigned i, ExitKind kind) { cell_exit(steps_[i], kind); }
 
-void Translator::cell_exit(unsigned cell, ExitKind kind) {
-    e_.load_imm(hRdx, static_cast<u32>(kind) | cell << 8);
-    e_.load_imm(hRcx, reinterpret_cast<u64>(&block_));
+void Translator::cell_exit(const Step& s, ExitKind kind) {
+    if (kind == ExitKind::kGroup) jit_.group_exits_.push_back({&block_, s.block, s.cell});
+    e_.load_imm(hRdx, static_cast<u32>(kind) | static_cast<u32>(s.cell) << 8);
+    e_.load_imm(hRcx, kind == ExitKind::kGroup ? jit_.group_exits_.size() - 1 : reinterpret_cast<u64>(s.block));
     e_.jmp(jit_.exit_stub_);
+}
+
+/// Cycles close at backward and indirect jumps; those inside the translation, at the loop's end.
+bool Translator::wants_poll(unsigned i) const {
+    const Step& s = steps_[i];
+    if (closes_loop(s.rip + s.insn.length, i)) return true;
+    if (!(s.row->attributes & aBranch)) return false;
+    if (continues(i) && !is_conditional_jump(s)) return false;
+    if (!is_direct_jump(s)) return true;
+    const u64 target = static_cast<u64>(s.insn.disp);
+    if (continues(i)) return target != steps_[i + 1].rip && backward(target, i);
+    return backward(target, i) || closes_loop(target, i);
 }
 
 void Translator::poll(unsigned i) {
@@ -223,6 +242,14 @@ void Translator::link_to(u64 target, bool same_page) {
     cold_.push_back(cold);
 }
 
+/// The translation's last instruction does not jump.
+void Translator::fall_through(u64 next, unsigned i) {
+    if (!closes_loop(next, i)) return link_to(next, (next & kPageOffsetMask) != 0);
+    if (!polled_) poll_at_jump(next);
+    if (at_loop_state()) e_.jmp(loop_);
+    else link_to(next, true);
+}
+
 void Translator::branch_if(u8 condition, u64 target, bool same_page) {
     if (same_page) {
         u32 number = new_link(target, true, true);
@@ -249,7 +276,7 @@ void Translator::call_cell(unsigned i) {
     settle_x87_pointers();
     steps_[i].x87_ip = steps_[i].x87_dp = -1;
     flags_to_frame();
-    Block* cell = jit_.make_cell(block_, s.cell, i, s.insn);
+    Block* cell = jit_.make_cell(*s.block, s.cell, s.number);
     e_.load_imm(hRcx, reinterpret_cast<u64>(cell));
     e_.call(jit_.cell_stub_);
     leave_if(kE, i, ExitKind::kLeft);
@@ -265,8 +292,8 @@ void Translator::end_in_cell(unsigned i) {
     settle_x87_pointers();
     flags_to_frame();
     ended_ = true;
-    if (block_.insns[s.cell].fused) return leave(i);
-    e_.load_imm(hRcx, reinterpret_cast<u64>(jit_.make_cell(block_, s.cell, i, s.insn)));
+    if (s.block->insns[s.cell].fused) return leave(i);
+    e_.load_imm(hRcx, reinterpret_cast<u64>(jit_.make_cell(*s.block, s.cell, s.number)));
     e_.call(jit_.cell_stub_);
     leave_if(kE, i, ExitKind::kLeft);
     e_.load_imm(hRax, reinterpret_cast<u64>(&cpu_.rip));
@@ -305,14 +332,15 @@ void Translator::emit_cold() {
             e_.call(jit_.load_x87_);
             e_.jcc(kNe, cold.back);
         }
-        if (cold.kind == Cold::kStackPage) {
+        if (cold.kind == Cold::kPageSlot) {
             gva_again(cold);
-            e_.load_imm(hRdx, cold.size_and_write & (kFillNeedsWrite - 1));
-            e_.call(jit_.stack_stub_);
+            e_.load_imm(hRdx, cold.size_and_write & kFillSize);
+            e_.load_imm(hRax, static_cast<u32>(cold.slot));
+            e_.call(cold.size_and_write & kFillNeedsWrite ? jit_.write_slot_ : jit_.read_slot_);
             e_.test(hRax, hRax, false);
             e_.jcc(kNe, cold.back);
         }
-        if (cold.kind == Cold::kProbe || cold.kind == Cold::kStackPage) {
+        if (cold.kind == Cold::kProbe || cold.kind == Cold::kPageSlot) {
             gva_again(cold);
             e_.load_imm(hRdx, cold.size_and_write);
             e_.call(jit_.fill_stub_);
@@ -322,7 +350,7 @@ void Translator::emit_cold() {
         }
         if (cold.exit == ExitKind::kIndirect) e_.store(in_frame(offsetof(Frame, argument)), hRax);
         store_x87_pointers(steps_[cold.step].x87_ip, steps_[cold.step].x87_dp);
-        cell_exit(steps_[cold.step].cell, cold.exit);
+        cell_exit(steps_[cold.step], cold.exit);
     }
 }
 

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
-// Translates one block: one pass over its decoded instructions, guided by a backward pass over the flags. Made for each block by
-// Jit::translate(). Emitters by family: translate_*.cpp.
+// Translates one block and what likely runs after it (trace.cpp): one pass over the decoded instructions, guided by a backward
+// pass over the flags. Made for each translation by Jit::translate(). Emitters by family: translate_*.cpp.
 //
 // Flags. The host's RFLAGS hold the guest's arithmetic flags whenever an instruction of the guest just made them. What the
 // translator inserts (TLB probes, polls) destroys them; before that they go into the frame, unless nobody can see them or the
@@ -27,18 +27,21 @@ struct Access {
 /// Accesses at constant distances from one value: one check of the page serves all of them. Offsets from that value.
 struct Group {
     i64 low = 0, high = 0;
-    bool is_stack = false;    ///< its page is kept in the frame from block to block
+    bool is_stack = false;    ///< its page is kept from block to block
     bool write = false;
     unsigned members = 0;
-    bool checked = false;     ///< emission has passed the check
-    int slot = -1;            ///< frame slot that keeps host minus guest address
+    size_t part = 0;          ///< of the last member
+    bool checked = false;     ///< emission has passed the check, and its slot holds the page
+    int slot = -1;            ///< offset of its PageSlot from kTlb; -1: none, each use checks
 };
 
 struct Step {
     Insn insn;              ///< as decoded, operands in the encoding's order
     const OpcodeRow* row;
+    Block* block;           ///< that it is decoded in
+    u64 rip;
     u16 cell;               ///< the interpreter's cell for it
-    u16 offset;             ///< from the block's first byte
+    u16 number;             ///< in its block
     u32 reads = 0, writes = 0;       ///< flags; `writes` for certain
     u32 live_after = 0, live_before = 0;
     u32 gprs_written = 0;   ///< bits by number, at least those that change
@@ -47,21 +50,37 @@ struct Step {
     i16 x87_ip = -1, x87_dp = -1;    ///< steps whose FIP and FDP are not stored yet when this one begins
 };
 
+/// One block of a translation; its steps lie behind each other.
+struct Part {
+    Block* block;
+    unsigned first, end;    ///< steps
+};
+
 enum class FlagsIn : u8 { kHost, kFrame, kRecover, kDead };
 enum Use : u8 { kUnused = 0, kRead = 1, kWrite = 2, kReadWrite = 3 };
 
 class Translator {
  public:
-    Translator(Jit& jit, Vcpu& cpu, Block& block, bool use_groups) : jit_(jit), e_(jit.emitter_), cpu_(cpu), block_(block), use_groups_(use_groups) {}
+    Translator(Jit& jit, Vcpu& cpu, Block& block) : jit_(jit), e_(jit.emitter_), cpu_(cpu), block_(block) {}
     /// False: nothing to gain, or the bytes are not those that the block was decoded from.
-    bool run(const u8* bytes);
+    bool run();
+    const std::vector<Part>& parts() const { return parts_; }
 
  private:
     // --- analysis (flag_analysis.cpp) ---
-    bool decode(const u8* bytes);
+    bool decode(Block& block);
     void analyse();
     void find_groups();                // group_analysis.cpp
     bool explicit_access(const Step& s, unsigned& size, bool& write) const;
+
+    // --- which blocks (trace.cpp) ---
+    bool choose_parts();
+    Block* likely_successor();
+    bool continues(unsigned i) const { return part_ + 1 < parts_.size() && i + 1 == parts_[part_].end; }
+    void begin_part();
+    void begin_loop();
+    bool at_loop_state();              ///< emitting may go on at loop_: what held there holds now
+    bool closes_loop(u64 target, unsigned i) const { return loop_ && i + 1 == steps_.size() && target == block_.rip; }
 
     // --- flags (translator.cpp) ---
     void begin(unsigned i);
@@ -73,7 +92,7 @@ class Translator {
 
     // --- leaving ---
     struct Cold {
-        enum Kind : u8 { kProbe, kLeave, kVectors, kX87, kLink, kStackPage } kind;
+        enum Kind : u8 { kProbe, kLeave, kVectors, kX87, kLink, kPageSlot } kind;
         FlagsIn flags;
         u16 step;
         Fixup from;
@@ -87,19 +106,22 @@ class Translator {
         i32 disp = 0;
         int recover = -1;
         u32 link = 0;
+        i32 slot = 0;             ///< kPageSlot: offset from kTlb
         ExitKind exit = ExitKind::kCell;
     };
     void leave_if(u8 condition, unsigned i, ExitKind kind = ExitKind::kCell);  ///< conditional exit at step i
     void leave(unsigned i, ExitKind kind = ExitKind::kCell);
     void emit_cold();
-    void cell_exit(unsigned cell, ExitKind kind);
+    void cell_exit(const Step& s, ExitKind kind);
     void call_cell(unsigned i);        ///< C++ runs the interpreter's handler for step i
     void end_in_cell(unsigned i);      ///< likewise for an instruction that ends the block; goes on at the RIP it sets
     void link_to(u64 target, bool same_page);  ///< jumps to another block, flags as they are
+    void fall_through(u64 next, unsigned i);
     void branch_if(u8 condition, u64 target, bool same_page);
     u32 new_link(u64 target, bool same_page, bool host_flags);
     void poll(unsigned i);
     void poll_at_jump(u64 target);             ///< without touching RFLAGS
+    bool wants_poll(unsigned i) const;         ///< step i, the last of its part, may close a cycle
 
     // --- outside 64-bit mode (translate_legacy.cpp) ---
     bool long64() const { return block_.mode & mode_bits::kLong64; }
@@ -143,16 +165,21 @@ class Translator {
     void address(const Step& s, u8 to);              ///< linear address into `to`
     Mem probe(unsigned i, unsigned size, bool write, bool aligned = false);
     Mem probe_at(unsigned i, u8 base, i32 disp, unsigned size, bool write);  ///< at host register + disp
-    bool in_group(const Access& access) const { return access.group >= 0 && (groups_[static_cast<unsigned>(access.group)].is_stack || groups_[static_cast<unsigned>(access.group)].members > 1); }
+    bool in_group(const Access& access) const;
+    int take_slot(bool write);                       ///< offset from kTlb of a PageSlot of this translation's own; -1: none left
+    Cold page_slot_cold(unsigned i, int slot, u16 request);
+    Mem probe_slot(unsigned i, unsigned size, bool write, bool aligned, int slot);
     Mem group_access(unsigned i, const Access& access, unsigned size, bool write, bool aligned);
     void check_group(unsigned i, const Access& access, bool write);
     Operand2 access_base_operand(const Access& access) const { return kHome[access.base] == kInFrame ? Operand2(in_frame(frame_gpr(access.base))) : Operand2(kHome[access.base]); }
     void end_groups();                               ///< C++ ran: nothing checked before holds
-    Mem finish_probe(Cold& cold, unsigned size, bool write, bool aligned);
+    Mem finish_probe(Cold& cold, unsigned size, bool write);
+    void check_alignment(unsigned i, u8 reg, unsigned size);
     void gva_again(const Cold& cold);                ///< the probe's linear address into RCX
     u8 single(const Mem& mem, u8 to);                ///< host address in one register
 
     // --- families: false if the form has no code here ---
+    void emit(unsigned i);
     bool translate(unsigned i);
     bool general(unsigned i);          // translate_general.cpp
     bool general_0f(unsigned i);
@@ -175,6 +202,7 @@ class Translator {
     bool pop(unsigned i);
     bool leave_frame(unsigned i);
     bool jump(unsigned i);             // translate_branch.cpp
+    void leave_trace(u8 condition, u64 target, bool same_page, u64 next, bool follows_target);
     void find_target();
     void jump_to_entry();
     void jump_indirect(unsigned i);
@@ -191,19 +219,26 @@ class Translator {
     void emit_immediate(const Step& s);
 
     unsigned operand_size(const Step& s, Operand operand) const;
-    bool backward(u64 target, unsigned i) const { return target <= block_.rip + steps_[i].offset; }
+    bool backward(u64 target, unsigned i) const { return target <= steps_[i].rip; }
 
     Jit& jit_;
     Emitter& e_;
     Vcpu& cpu_;
     Block& block_;
+    std::vector<Part> parts_;
     std::vector<Step> steps_;
+    unsigned part_ = 0;            ///< that emission is in
+    unsigned loop_part_ = 0;       ///< first part of the loop's second copy, which repeats; 0: none
+    u8* loop_ = nullptr;           ///< where it begins
+    FlagsIn loop_flags_ = FlagsIn::kFrame;
+    int loop_recover_ = -1;
+    bool loop_vectors_ = false, loop_x87_ = false;
+    std::vector<bool> loop_checked_;  ///< groups
     std::vector<Cold> cold_;
     std::vector<Group> groups_;
     int rdx_group_ = -1, carried_rdx_group_ = -1;  ///< group whose delta RDX holds
     bool rdx_kept_ = false;       ///< the step's emitter left RDX as its accesses did
-    int slots_used_ = 0;
-    bool use_groups_ = true;
+    unsigned read_slots_used_ = 0, write_slots_used_ = 0;
     FlagsIn flags_ = FlagsIn::kFrame;
     int recover_ = -1;            ///< step whose compare made the flags and can be made again
     u32 recover_gprs_ = 0;        ///< registers it reads

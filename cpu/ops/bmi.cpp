@@ -127,7 +127,6 @@ template <class T> struct Shiftx {  // by mandatory prefix: 66 SHLX, F3 SARX, F2
 
 template <template <class> class Op>
 bool run(Vcpu& cpu, const Insn& insn) {
-    if (insn.vex_l) return cpu.raise(Vector::kUD);
     return insn.osize == 3 ? Op<u64>::run(cpu, insn) : Op<u32>::run(cpu, insn);
 }
 
@@ -140,10 +139,7 @@ SB_OP(op_bzhi) { return run<Bzhi>(cpu, insn); }
 SB_OP(op_mulx) { return run<Mulx>(cpu, insn); }
 SB_OP(op_pdep) { return run<Pdep>(cpu, insn); }
 SB_OP(op_pext) { return run<Pext>(cpu, insn); }
-SB_OP(op_rorx) {
-    if (insn.vvvv != 0) return cpu.raise(Vector::kUD);  // VEX.vvvv must be 1111B: there is no second source
-    return run<Rorx>(cpu, insn);
-}
+SB_OP(op_rorx) { return run<Rorx>(cpu, insn); }
 SB_OP(op_shiftx) { return run<Shiftx>(cpu, insn); }
 
 }  // namespace shadowbox

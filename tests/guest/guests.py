@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: MIT
 """What the guest tests share: where images lie, a guest run to its end (Run) or looked at while it runs (Machine), and complaints."""
+import gzip
 import os
 import pathlib
 import re
@@ -27,6 +28,19 @@ class Skip(Exception):
 
 def kernel(kind="cloud"):
     return next((IMAGES / kind / "boot").glob("vmlinuz-*"))
+
+
+def initramfs_with(folder, files):
+    """The kernel unpacks archives one after the other: a second one brings these executables, /job.sh among them (job=script)."""
+    for name, content in files.items():
+        path = pathlib.Path(folder) / name
+        path.write_bytes(content)
+        path.chmod(0o755)
+    archive = subprocess.run(["cpio", "-o", "-H", "newc", "--quiet"], input="".join(f"{name}\n" for name in files).encode(), cwd=folder,
+                             capture_output=True, check=True).stdout
+    whole = pathlib.Path(folder) / "initramfs.gz"
+    whole.write_bytes(INITRAMFS.read_bytes() + gzip.compress(archive))
+    return whole
 
 
 def checksums(text):

@@ -1,10 +1,11 @@
 // SPDX-License-Identifier: MIT
 // Boots a kernel while a thread remaps its pages at random: moves between machine pages, merges zeros, shares equal pages
 // copy-on-write, breaks them again. Prints the guest's console on stdout and the counts on stderr.
-// usage: remap_boot SEED VCPUS KERNEL INITRD APPEND
+// usage: remap_boot [--jit] SEED VCPUS KERNEL INITRD APPEND
 #include <atomic>
 #include <cstdio>
 #include <cstdlib>
+#include <cstring>
 #include <thread>
 
 #include "core/log.h"
@@ -56,8 +57,11 @@ void remap_at_random(VirtualMachine& vm, SeededRandom& random, Counts& counts) {
 }  // namespace
 
 int main(int argc, char** argv) {
+    const bool jit = argc > 1 && strcmp(argv[1], "--jit") == 0;
+    argc -= jit;
+    argv += jit;
     if (argc != 6) {
-        fprintf(stderr, "usage: remap_boot SEED VCPUS KERNEL INITRD APPEND\n");
+        fprintf(stderr, "usage: remap_boot [--jit] SEED VCPUS KERNEL INITRD APPEND\n");
         return 2;
     }
     init_logging(false);
@@ -70,6 +74,7 @@ int main(int argc, char** argv) {
     config.initrd = argv[4];
     config.append = argv[5];
     config.no_reboot = true;
+    config.jit = jit;
     auto host = Host::create(host_config, config.memory_bytes);
     if (!host) return fprintf(stderr, "%s\n", host.error().text().c_str()), 2;
     Console console;

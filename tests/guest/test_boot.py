@@ -1,10 +1,11 @@
 # SPDX-License-Identifier: MIT
 """Kernels, CDs and disks boot to a known line, and workloads compute what the bare machine computes."""
 import os
+import struct
 import subprocess
 import tempfile
 
-from guests import BENCH, BUILD, IMAGES, INITRAMFS, Run, checksums, expect, kernel
+from guests import BENCH, BUILD, IMAGES, INITRAMFS, Run, checksums, expect, initramfs_with, kernel
 
 QUICK = "fib qsort crc nbody x87 simdint strings pipe fork pagefault"
 
@@ -64,6 +65,23 @@ def test_virtio_devices_and_dhcp():
     expect(run.status == 0, "the guest did not power off", run)
 
 
+def elf_of(code):
+    """a program of these bytes alone"""
+    base, start = 0x400000, 0x78
+    header = struct.pack("<16sHHIQQQIHHHHHH", b"\x7fELF\2\1\1", 2, 62, 1, base + start, 64, 0, 0, 64, 56, 1, 0, 0, 0)
+    return header + struct.pack("<IIQQQQQQ", 1, 5, 0, base, base, start + len(code), start + len(code), 0x1000) + code
+
+
+def test_endless_loop_is_preempted_when_translated():
+    """the local APIC's timer interrupts translated code that never leaves its loop"""
+    job = b"#!/bin/busybox sh\n/spin &\necho SPINNING\nsleep 1\necho PREEMPTED\n"
+    with tempfile.TemporaryDirectory() as folder:
+        run = Run(["-m", "256", "-nographic", "-no-reboot", "-nic", "none", "-accel", "jit", "-kernel", kernel(), "-append", "console=ttyS0 quiet job=script",
+                   "-initrd", initramfs_with(folder, {"job.sh": job, "spin": elf_of(b"\xeb\xfe")})], 120)
+    expect("SPINNING" in run.text() and "PREEMPTED" in run.text(), "the loop kept the processor", run)
+    expect(run.status == 0, "the guest did not power off", run)
+
+
 def test_cd_boots_through_seabios_and_grub():
     run = Run(["-m", "512", "-nographic", "-no-reboot", "-cdrom", IMAGES / "grub.iso"], 400)
     expect("SHADOWBOX READY name=cd" in run.text() and run.status == 0, "the CD did not boot", run)
@@ -76,9 +94,17 @@ def test_disk_boots_from_virtio():
 
 def test_remapping_at_random_changes_nothing():
     """pages move, merge, share and split all the time under two vCPUs; the checksums stay right"""
+    return remapped_at_random()
+
+
+def test_remapping_at_random_changes_nothing_when_translated():
+    return remapped_at_random("--jit")
+
+
+def remapped_at_random(*options):
     seed = int.from_bytes(os.urandom(4), "little")
     workloads = "fib qsort sha fork pipe pagefault memcpy"
-    command = [BUILD / "tests/remap_boot", str(seed), "2", kernel(), BENCH / "initramfs.gz", f'console=ttyS0 quiet bench="{workloads}"']
+    command = [BUILD / "tests/remap_boot", *options, str(seed), "2", kernel(), BENCH / "initramfs.gz", f'console=ttyS0 quiet bench="{workloads}"']
     run = subprocess.run(command, capture_output=True, text=True, timeout=600, stdin=subprocess.DEVNULL)
     expect(run.returncode == 0 and checksums(run.stdout) == native(workloads), f"seed {seed}: status {run.returncode}, {run.stdout[-1500:]}{run.stderr[-1500:]}")
     return run.stderr.strip().splitlines()[-1]

@@ -1,15 +1,13 @@
 # SPDX-License-Identifier: MIT
 """The host's disk fills up while the guest writes: the guest gets an I/O error, the process lives on, old data stays what it was."""
-import gzip
 import hashlib
 import os
-import pathlib
 import re
 import resource
 import subprocess
 import tempfile
 
-from guests import INITRAMFS, Run, Skip, expect, kernel
+from guests import Run, Skip, expect, initramfs_with, kernel
 
 MIB = 1 << 20
 ROOM = 24 * MIB  # of 64 MiB that the guest sees
@@ -31,21 +29,10 @@ echo JOB DONE
 """
 
 
-def initramfs_with_job(folder):
-    """The kernel unpacks archives one after the other: a second one brings /job.sh."""
-    job = pathlib.Path(folder) / "job.sh"
-    job.write_text(JOB)
-    job.chmod(0o755)
-    archive = subprocess.run(["cpio", "-o", "-H", "newc", "--quiet"], input=b"job.sh\n", cwd=folder, capture_output=True, check=True).stdout
-    whole = pathlib.Path(folder) / "initramfs.gz"
-    whole.write_bytes(INITRAMFS.read_bytes() + gzip.compress(archive))
-    return whole
-
-
 def fill(interface, image, folder, **options):
     with open(image, "wb") as file:
         file.truncate(64 * MIB)
-    run = Run(["-m", "256", "-nographic", "-no-reboot", "-nic", "none", "-kernel", kernel(), "-initrd", initramfs_with_job(folder),
+    run = Run(["-m", "256", "-nographic", "-no-reboot", "-nic", "none", "-kernel", kernel(), "-initrd", initramfs_with(folder, {"job.sh": JOB.encode()}),
                "-append", "console=ttyS0 quiet job=script", "-drive", f"file={image},if={interface},format=raw"], 400, **options)
     text = run.text()
     expect(run.status == 0 and "JOB DONE" in text, "the guest did not live to its power-off", run)

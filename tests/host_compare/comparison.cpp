@@ -4,6 +4,8 @@
 #include <capstone/capstone.h>
 #include <fmt/format.h>
 
+#include <algorithm>
+
 #include "cpu/registers.h"
 
 namespace shadowbox::compare {
@@ -112,6 +114,20 @@ bool excused(const TestCase& c, const Outcome& n, const Outcome& e, const HostCp
     memcpy(&emulated, e.end.fx + 2, 2);
     u16 raised = static_cast<u16>(((native | emulated) & ~before) & ~control);
     return (raised & 3) || ((raised & 0x3F) && n.vector >= 12 && n.vector <= 14);
+}
+
+bool landed_on_row_left_out(const TestCase& c, const std::vector<u16>& executed, const HostCpu& host) {
+    return std::any_of(executed.begin(), executed.end(), [&](u16 row) {
+        return std::find(c.row, c.row + c.insns, row) == c.row + c.insns && row_use(kOpcodeRows[row], c.mode32, host) != RowUse::kCompare;
+    });
+}
+
+std::string engine_difference(const TestCase& c, const Outcome& interpreted, const Outcome& other) {
+    if (interpreted.kind != other.kind) return fmt::format(" ended as kind {} != {}", static_cast<int>(other.kind), static_cast<int>(interpreted.kind));
+    if (interpreted.kind != Outcome::kException) return "";
+    std::string text = difference(c, interpreted, other);
+    if (interpreted.end.flags != other.end.flags) text += fmt::format(" all flags {:x} != {:x}", other.end.flags, interpreted.end.flags);
+    return text;
 }
 
 std::string difference(const TestCase& c, const Outcome& n, const Outcome& e) {

@@ -3,6 +3,7 @@
 #pragma once
 
 #include <string>
+#include <vector>
 
 #include "emulated_side.h"
 #include "generator.h"
@@ -16,6 +17,13 @@ std::string difference(const TestCase& c, const Outcome& native, const Outcome& 
 
 /// A difference where the vendors differ by design (row_use.cpp's table of outcomes): counted as skipped.
 bool excused(const TestCase& c, const Outcome& native, const Outcome& emulated, const HostCpu& host);
+
+/// Whether a jump into the middle of an instruction landed on a row that is not generated here (row_use). `executed`:
+/// EmulatedSide::rows_executed().
+bool landed_on_row_left_out(const TestCase& c, const std::vector<u16>& executed, const HostCpu& host);
+
+/// What differs between two emulated runs, which must agree in every flag.
+std::string engine_difference(const TestCase& c, const Outcome& interpreted, const Outcome& other);
 
 /// Runs one case alone on both sides.
 std::string run_once(const TestCase& c, NativeWorker& worker, EmulatedSide& emulated, Outcome& native, Outcome& guest);

@@ -1,10 +1,13 @@
 // SPDX-License-Identifier: MIT
 #include "emulated_side.h"
 
-#include <vector>
+#include <chrono>
 
 #include "cpu/block.h"
+#include "cpu/decoder.h"
+#include "cpu/jit/jit.h"
 #include "native_worker.h"
+#include "random_source.h"
 
 namespace shadowbox::compare {
 
@@ -21,11 +24,17 @@ constexpr u64 frame_of_low = kFrames, frame_of_data = kFrames + kLowSize, frame_
               frame_of_read_only = frame_of_stack + kStackSize, frame_of_code = frame_of_read_only + kReadOnlySize;
 }  // namespace
 
-EmulatedSide::EmulatedSide(bool low_page)
+EmulatedSide::EmulatedSide(bool low_page, Engine engine)
     : pool_(std::move(*MachinePool::create(4096, 8192))), memory_(*pool_, pager_, VmId(1)), model_(host_runs_v3() ? cpu_model_v3() : cpu_model_v2()) {
     memory_.map_ram(Ppn(0), 1024);
     cpu_ = std::make_unique<Vcpu>(0, memory_, machine_, machine_, machine_, model_);
+    cpu_->exact_time = engine == Engine::kMixed;
+    if (engine != Engine::kInterpreter && !cpu_->enable_jit(1)) abort();
     build_tables(low_page);
+    if (engine != Engine::kTranslator) return;
+    interrupter_ = std::jthread([this](std::stop_token stop) {
+        for (; !stop.stop_requested(); std::this_thread::sleep_for(std::chrono::milliseconds(50))) cpu_->post_attention(SafepointParticipant::kAttentionStop);
+    });
 }
 
 void EmulatedSide::map(u64 linear, u64 gpa, u64 bits) {
@@ -159,6 +168,37 @@ void EmulatedSide::store(Outcome& out) {
 }
 
 void EmulatedSide::run(const TestCase& c, Outcome& out, i64 slice) {
+    run_sliced(c, out, [slice](i64 left) { return slice ? std::min(slice, left) : left; });
+}
+
+void EmulatedSide::run_mixed(const TestCase& c, Outcome& out, u64 seed) {
+    RandomSource random(seed, 0);
+    run_sliced(c, out, [&](i64 left) {
+        cpu_->jit->set_hot_entries(random.chance(60) ? 1 : ~0u);
+        return std::min<i64>(1 + static_cast<i64>(random.below(6)), left);
+    });
+}
+
+std::vector<u16> EmulatedSide::rows_executed(const TestCase& c) {
+    load(c);
+    std::vector<u16> rows;
+    ExitReason reason = ExitReason::kBudget;
+    cpu_->safepoint.enter();
+    for (i64 left = kBudget; reason == ExitReason::kBudget && left > 0; --left) {
+        u64 offset = cpu_->rip - kCode;
+        if (cpu_->cpl == 3 && offset < kCodeSize) {
+            u8 bytes[16] = {};
+            memory_.read(Gpa(frame_of_code + offset), std::span(bytes, std::min<u64>(sizeof bytes, kCodeSize - offset)));
+            Insn insn;
+            if (decode_insn({cpu_->mode, cpu_->rip, &model_}, bytes, sizeof bytes, insn) == DecodeStatus::kOk) rows.push_back(static_cast<u16>(insn.row));
+        }
+        reason = cpu_->run(1);
+    }
+    cpu_->safepoint.leave();
+    return rows;
+}
+
+void EmulatedSide::run_sliced(const TestCase& c, Outcome& out, const std::function<i64(i64 left)>& next) {
     load(c);
     Vcpu& cpu = *cpu_;
     u64 before = cpu.retired;
@@ -166,9 +206,13 @@ void EmulatedSide::run(const TestCase& c, Outcome& out, i64 slice) {
     ExitReason reason = ExitReason::kBudget;
     cpu.safepoint.enter();
     while (reason == ExitReason::kBudget && left > 0) {
-        i64 now = slice ? std::min(slice, left) : left;
+        i64 now = next(left);
         reason = cpu.run(now);
         left -= now;
+        if (reason != ExitReason::kStop) continue;
+        cpu.safepoint.attention.fetch_and(~u32{SafepointParticipant::kAttentionStop});
+        reason = ExitReason::kBudget;
+        left = (left + now) - kBudget / 20;  // a second of it is endless
     }
     cpu.safepoint.leave();
     retired_ = cpu.retired - before;

@@ -3,7 +3,10 @@
 // handlers are HLT at CPL 0. The exception frame on the kernel stack tells how the sequence ended.
 #pragma once
 
+#include <functional>
 #include <memory>
+#include <thread>
+#include <vector>
 
 #include "cpu/cpu_model.h"
 #include "cpu/vcpu.h"
@@ -27,11 +30,18 @@ class QuietMachine : public MachineBus, public ApicMessageSink, public EoiListen
     u64 wall_base_seconds() const override { return 0; }
 };
 
+/// Who runs the case. kMixed: exact counts, and from slice to slice new blocks are translated at once or not at all.
+enum class Engine : u8 { kInterpreter, kTranslator, kMixed };
+
 class EmulatedSide {
  public:
-    explicit EmulatedSide(bool low_page);
+    explicit EmulatedSide(bool low_page, Engine engine = Engine::kInterpreter);
     /// `slice`: instructions per run() call; 0 runs to the end at once.
     void run(const TestCase& c, Outcome& out, i64 slice = 0);
+    /// kMixed: slices and who runs them follow from `seed`.
+    void run_mixed(const TestCase& c, Outcome& out, u64 seed);
+    /// The rows that a run executes, those on which a wild jump lands included. kInterpreter only.
+    std::vector<u16> rows_executed(const TestCase& c);
     const CpuModel& model() const { return model_; }
     u64 retired() const { return retired_; }   ///< of the last run, the closing HLTs included
 
@@ -46,6 +56,8 @@ class EmulatedSide {
     }
     void load(const TestCase& c);
     void store(Outcome& out);
+    /// `next` says how many instructions the next slice has, of those left.
+    void run_sliced(const TestCase& c, Outcome& out, const std::function<i64(i64 left)>& next);
 
     std::unique_ptr<MachinePool> pool_;
     ZeroFillPager pager_;
@@ -55,6 +67,8 @@ class EmulatedSide {
     std::unique_ptr<Vcpu> cpu_;
     u64 next_table_ = 0x10000, retired_ = 0;
     unsigned dirty_at_ = 0, dirty_size_ = 0;
+    /// Translated code without exact counts leaves a loop only when asked to.
+    std::jthread interrupter_;
 };
 
 }  // namespace shadowbox::compare

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 // host_compare: random instruction sequences on the host CPU and in the interpreter, compared bit for bit.
 //   host_compare [--cases N] [--seed N] [--first N] [--mode 64|32|both] [--name MNEMONIC | --avx] [--max-failures N] [--no-tables]
-//                [--verbose] [--list-skipped]
+//                [--accel interp|jit|mixed] [--verbose] [--list-skipped]
 //   host_compare --coverage LOG README [--write]     (see coverage.sh)
 // Exit status 1 if anything differed. See tests/README.md.
 #include <fmt/format.h>
@@ -26,6 +26,7 @@ struct Options {
     u64 cases = 100000, seed = 0, first = 0, max_failures = 5;
     bool seed_given = false, tables = true, verbose = false, avx = false, list_skipped = false;
     Modes modes = Modes::kBoth;
+    Engine engine = Engine::kInterpreter;
     const char* name = nullptr;
 };
 
@@ -49,7 +50,11 @@ bool parse(int count, char** arguments, Options& o) {
         else if (a == "--first") o.first = number();
         else if (a == "--max-failures") o.max_failures = number();
         else if (a == "--name") o.name = arguments[++i];
-        else if (a == "--mode") {
+        else if (a == "--accel") {
+            std::string engine = arguments[++i];
+            if (engine != "interp" && engine != "jit" && engine != "mixed") return false;
+            o.engine = engine == "jit" ? Engine::kTranslator : engine == "mixed" ? Engine::kMixed : Engine::kInterpreter;
+        } else if (a == "--mode") {
             std::string mode = arguments[++i];
             o.modes = mode == "64" ? Modes::kOnly64 : mode == "32" ? Modes::kOnly32 : Modes::kBoth;
         } else {
@@ -68,15 +73,16 @@ bool in_sanitizer_shadow([[maybe_unused]] const Outcome& guest) {
 #endif
 }
 
-struct Counts { u64 compared = 0, skipped_calls = 0, skipped_endless = 0, skipped_died = 0, skipped_vendor = 0, skipped_shadow = 0, failed = 0, sliced = 0; };
+struct Counts { u64 compared = 0, skipped_calls = 0, skipped_endless = 0, skipped_died = 0, skipped_vendor = 0, skipped_landed = 0, skipped_shadow = 0, failed = 0, sliced = 0; };
 
 class Session {
  public:
     explicit Session(const Options& options)
-        : options_(options), emulated_(worker_.usable() && worker_.has_low_page()),
+        : options_(options), emulated_(low_page(), options.engine == Engine::kTranslator ? Engine::kTranslator : Engine::kInterpreter), reference_(low_page()),
           generator_(emulated_.model(), host_, worker_.has_low_page(), options.modes, options.name, options.avx), runs_(kOpcodeRowCount) {}
 
     bool usable() const { return worker_.usable(); }
+    bool low_page() const { return worker_.usable() && worker_.has_low_page(); }
     NativeWorker& worker() { return worker_; }
     EmulatedSide& emulated() { return emulated_; }
 
@@ -111,9 +117,10 @@ class Session {
             else if (!options_.name && (!options_.avx || is_avx(row)) && options_.cases >= 50000) missing += fmt::format(" {}", row.name);
         }
         fmt::print("host_compare: {} sequences compared in {:.1f} s, {} differ; {} of {} rows ran\n", counts_.compared, seconds, counts_.failed, compared, in_scope);
-        fmt::print("  {} of them again in slices of random budgets\n", counts_.sliced);
-        fmt::print("  skipped sequences: {} made a system call, {} endless on the host, {} lost with a dead worker, {} met a vendor difference\n", counts_.skipped_calls,
-                   counts_.skipped_endless, counts_.skipped_died, counts_.skipped_vendor);
+        const char* how = options_.engine == Engine::kMixed ? "with interpreter and translator taking turns" : "in slices of random budgets";
+        fmt::print("  {} of them again {}\n", counts_.sliced, how);
+        fmt::print("  skipped sequences: {} made a system call, {} endless on the host, {} lost with a dead worker, {} met a vendor difference, {} jumped to a row left out\n", counts_.skipped_calls,
+                   counts_.skipped_endless, counts_.skipped_died, counts_.skipped_vendor, counts_.skipped_landed);
         fmt::print("  rows not comparable here: {} system, {} without the host feature, {} vendor-specific{}\n", system, no_feature, vendor,
                    worker_.has_low_page() ? "" : "; 16-bit addresses only with faults (no low page)");
         if (counts_.skipped_shadow) fmt::print("  skipped sequences: {} reached the address sanitizer's own memory\n", counts_.skipped_shadow);
@@ -133,7 +140,7 @@ class Session {
  private:
     void judge(const TestCase& c, const Outcome& native, u64 number) {
         static Outcome guest, sliced;
-        emulated_.run(c, guest);
+        if (native.kind == Outcome::kException || options_.engine != Engine::kTranslator) emulated_.run(c, guest);
         if (in_sanitizer_shadow(guest)) {
             ++counts_.skipped_shadow;
             return;
@@ -152,13 +159,31 @@ class Session {
             ++counts_.skipped_vendor;
             return;
         }
+        if (!what.empty() && landed_on_row_left_out(c, reference_.rows_executed(c), host_)) {
+            ++counts_.skipped_landed;
+            return;
+        }
         ++counts_.compared;
         for (unsigned i = 0; i < c.insns; ++i) {
             ++runs_[c.row[i]];
             if (native.end.rip == kCode + c.starts[i] && native.vector != 1) break;
         }
         if (!what.empty()) return failure(c, number, what);
-        if (number % 4 == 0) check_slices(c, number, guest, sliced);
+        if (options_.engine == Engine::kMixed) check_mixed(c, number, guest, sliced);
+        else if (options_.engine == Engine::kInterpreter && number % 4 == 0) check_slices(c, number, guest, sliced);
+    }
+
+    /// `whole` is the interpreter's. Every flag and the count must be the same, also where the manual leaves them undefined.
+    void check_mixed(const TestCase& c, u64 number, const Outcome& whole, Outcome& mixed) {
+        if (!mixed_) mixed_ = std::make_unique<EmulatedSide>(low_page(), Engine::kMixed);
+        ++counts_.sliced;
+        mixed_->run_mixed(c, mixed, number);
+        std::string what = engine_difference(c, whole, mixed);
+        if (mixed_->retired() != emulated_.retired()) what += fmt::format(" retired {} != {}", mixed_->retired(), emulated_.retired());
+        if (what.empty()) return;
+        ++counts_.failed;
+        fmt::print("\nDIFFERS when interpreter and translator take turns:{}\n{}  replay: host_compare --accel mixed --seed {} --first {} --cases 1 --no-tables\n", what,
+                   report(c, whole, mixed), options_.seed, number);
     }
 
     /// The same run in slices must give the same end and the same retired count.
@@ -181,14 +206,16 @@ class Session {
         std::string again = run_once(small, worker_, emulated_, native, guest);
         fmt::print("\nDIFFERS (emulated != native):{}\n", what);
         fmt::print("  minimised:{}\n{}", again.empty() ? " (alone it agrees)" : again, again.empty() ? disassemble(c) : report(small, native, guest));
-        fmt::print("  replay: host_compare --seed {} --first {} --cases 1 --no-tables\n", options_.seed, number);
+        fmt::print("  replay: host_compare --accel {} --seed {} --first {} --cases 1 --no-tables\n", options_.engine == Engine::kTranslator ? "jit" : "interp", options_.seed,
+                   number);
         fflush(stdout);
     }
 
     Options options_;
     HostCpu host_;
     NativeWorker worker_;
-    EmulatedSide emulated_;
+    EmulatedSide emulated_, reference_;
+    std::unique_ptr<EmulatedSide> mixed_;
     Generator generator_;
     Counts counts_;
     std::vector<u64> runs_;
