@@ -113,7 +113,7 @@ void Translator::analyse() {
         s.gprs_written = gprs_written(s);
         // Everything that is not a plain register instruction of the general families can leave, or runs in C++.
         bool plain = (row.attributes & aNative) && !s.insn.mem;
-        bool divides = row.map == OpMap::M0 && (row.opcode & 0xFE) == 0xF6 && (s.insn.reg & 7) >= 6;
+        bool divides = row.map == OpMap::M0 && (((row.opcode & 0xFE) == 0xF6 && (s.insn.reg & 7) >= 6) || row.opcode == 0xD4);  // D4: AAM
         bool xlat = row.map == OpMap::M0 && row.opcode == 0xD7;  // reads memory without an operand that says so
         bool register_only = row.map == OpMap::M0 && !s.insn.mem && !xlat && !(row.attributes & (aStack | aEnd | aString | aSys)) && !divides;
         bool nop = row.map == OpMap::M0F && row.opcode >= 0x18 && row.opcode <= 0x1F && row.feature == OpFeature::Base;
