@@ -96,7 +96,7 @@ class BlockCache {
     bool still_crosses(const Vcpu& cpu, const Block& block) const;
     void keep(Block* block, u32 offset);
     Block* inside_segment(Vcpu& cpu, Block* once);
-    void kill_overlapping(CodePage& page, Ppn ppn, u32 offset, u32 size);
+    bool kill_overlapping(CodePage& page, Ppn ppn, u32 offset, u32 size);
     u32 patience_of(u64 ppn) const;
     Block* fetch_failed(Vcpu& cpu, const Resolved& code, u64 linear);
     Block* allocate(unsigned cells);

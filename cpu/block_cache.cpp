@@ -133,14 +133,17 @@ void BlockCache::invalidate(Ppn ppn, u32 offset, u32 size) {
         return;
     }
     if (!(found->second.lines & lines_of(offset, size))) return;
+    // In 64-bit mode code and data share no page for long, and its pages soon serve other purposes.
+    const Block* newest = found->second.first;
+    const bool legacy = newest && !(newest->mode & mode_bits::kLong64);
     auto thrashing = killed_.find(ppn.value);
-    if (thrashing != killed_.end() && thrashing->second.times >= kManyKills && !holds_code(ppn, offset, size)) return;
+    if (legacy && thrashing != killed_.end() && thrashing->second.times >= kManyKills && !holds_code(ppn, offset, size)) return;
     ++cpu_.counters.code_invalidations;
     Killed& killed = killed_[ppn.value];
     const GuestNs now = cpu_.now();
     killed.times = now - killed.last < kThrashing ? killed.times + 1 : 0;
     killed.last = now;
-    if (killed.times >= kManyKills) return kill_overlapping(found->second, ppn, offset, size);
+    if (legacy && killed.times >= kManyKills && kill_overlapping(found->second, ppn, offset, size)) return;
     // All blocks of the page go, so that the page becomes writable at full speed again until it holds code once more.
     for (Block* block = found->second.first; block;) {
         Block* next = block->next_on_page;
@@ -158,8 +161,8 @@ u32 BlockCache::patience_of(u64 ppn) const {
     return found == killed_.end() || found->second.times < kManyKills ? 0 : std::min(found->second.times - kManyKills + 1, 8u);
 }
 
-/// Where data lies beside code and changes all the time the page's other blocks stay.
-void BlockCache::kill_overlapping(CodePage& page, Ppn ppn, u32 offset, u32 size) {
+/// Where data lies beside code and changes all the time the page's other blocks stay. False: there are none.
+bool BlockCache::kill_overlapping(CodePage& page, Ppn ppn, u32 offset, u32 size) {
     for (Block** at = &page.first; *at;) {
         Block* block = *at;
         if (!block->overlaps(ppn.value, offset, size)) {
@@ -174,6 +177,7 @@ void BlockCache::kill_overlapping(CodePage& page, Ppn ppn, u32 offset, u32 size)
         kill(block);
         return true;
     });
+    return page.first != nullptr;
 }
 
 bool BlockCache::holds_code(Ppn ppn, u32 offset, u32 size) const {
@@ -328,7 +332,7 @@ void BlockCache::keep(Block* block, u32 offset) {
     block->first = block->insns[0].handler;
     if (cpu_.jit) {
         block->insns[0].handler = jit::op_count;
-        block->patience = patience_of(block->ppn);
+        block->patience = block->mode & mode_bits::kLong64 ? 0 : patience_of(block->ppn);
     }
     const u32 size = std::min<u32>(block->byte_count, static_cast<u32>(kPageSize) - offset);
     cpu_.mmu.memory().mark_code(Ppn(block->ppn), offset, size, &cpu_.safepoint);
