@@ -304,7 +304,7 @@ Resume Jit::run(Block* block) {
                 cpu_.exit = ExitReason::kBudget;
                 return {};
             case ExitKind::kLeft:  // most often the mode changed
-                if (cpu_.exit != ExitReason::kNone || cpu_.interrupt_shadow || cpu_.single || (cpu_.mode & mode_bits::kSingleStep)) return {};
+                if (cpu_.exit != ExitReason::kNone || cpu_.budget <= 0 || cpu_.interrupt_shadow || cpu_.single || (cpu_.mode & mode_bits::kSingleStep)) return {};
                 break;
             case ExitKind::kRip: break;
             case ExitKind::kLookup: cpu_.rip = from->rip; break;
