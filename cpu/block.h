@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "cpu/insn.h"
+#include "mmu/machine_bus.h"
 #include "mmu/page_types.h"
 
 namespace shadowbox {
@@ -42,8 +43,11 @@ struct Block {
     Block* next_in_bucket;
     Handler first;      ///< handler of the first cell, where one that counts or enters host code stands in for it
     u32 heat;           ///< executions counted
+    u32 patience;       ///< doublings of the executions before translation (BlockCache::patience_of)
     BlockCode code;
+    u64 linear() const;       ///< linear address of the first instruction
     u64 second_page() const;  ///< linear address of the page behind this block's
+    bool overlaps(u64 page, u32 offset, u32 size) const;  ///< with the block's code bytes; dead ones have none
     bool crosses() const { return second_ppn != kInvalidPpn.value; }
     Insn insns[];       ///< cells; the last one is always a control transfer or the closing pseudo instruction
 };
@@ -70,6 +74,8 @@ class BlockCache {
     /// Bytes of a page changed: kills the blocks that overlap. On the owner's thread.
     void invalidate(Ppn ppn, u32 offset, u32 size);
     /// From any thread: queues invalidate() for the owner.
+    /// The bytes are decoded code of this vCPU.
+    bool holds_code(Ppn ppn, u32 offset, u32 size) const;
     void post_invalidate(Ppn ppn, u32 offset, u32 size);
     void drain_posted();
     void flush();
@@ -83,11 +89,15 @@ class BlockCache {
     static unsigned jump_index(u64 rip) { return static_cast<unsigned>((rip ^ rip >> 13) & (kJumpEntries - 1)); }
 
  private:
+    struct CodePage;
     Block* decode(Vcpu& cpu, u64 linear, Ppn ppn, const u8* host_page);
     Block* decode_scratch(Vcpu& cpu, const u8* bytes, unsigned available);
     Block* decode_crossing(Vcpu& cpu, u64 linear, Ppn ppn, const u8* host_page);
     bool still_crosses(const Vcpu& cpu, const Block& block) const;
     void keep(Block* block, u32 offset);
+    Block* inside_segment(Vcpu& cpu, Block* once);
+    bool kill_overlapping(CodePage& page, Ppn ppn, u32 offset, u32 size);
+    u32 patience_of(u64 ppn) const;
     Block* fetch_failed(Vcpu& cpu, const Resolved& code, u64 linear);
     Block* allocate(unsigned cells);
     void kill(Block* block);
@@ -97,11 +107,14 @@ class BlockCache {
         Block* first = nullptr;
         std::vector<Block*> tails;  ///< blocks of the page before whose instruction ends here
     };
+    /// How often a page's code died in quick succession, and when last.
+    struct Killed { u32 times = 0; GuestNs last = 0; };
     struct Posted;
     Vcpu& cpu_;
     Block* jump_[kJumpEntries] = {};
     std::vector<Block*> buckets_;
     std::unordered_map<u64, CodePage> pages_;
+    std::unordered_map<u64, Killed> killed_;
     u8* arena_ = nullptr;
     u64 arena_size_ = 0, used_ = 0, count_ = 0, generation_ = 0;
     Block* scratch_ = nullptr;   // holds the one-instruction blocks that are not kept

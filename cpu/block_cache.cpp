@@ -19,6 +19,8 @@ namespace shadowbox {
 
 namespace {
 constexpr u64 kArenaBytes = 64u << 20;
+constexpr u32 kManyKills = 4;              ///< in quick succession: then blocks of the page die one by one
+constexpr GuestNs kThrashing = 5'000'000;  ///< a page whose code dies more often than that is thrashing
 constexpr unsigned kBuckets = 1 << 15;
 constexpr unsigned kMaxCells = kMaxBlockInsns + 1;
 constexpr u64 kMaxBlockBytes = sizeof(Block) + kMaxCells * sizeof(Insn);
@@ -30,10 +32,20 @@ u64 lines_of(u32 offset, u32 size) {
 }
 }  // namespace
 
+/// Bytes from RIP to the end of the code segment.
+static u64 bytes_in_segment(const Vcpu& cpu) { return cpu.mode & mode_bits::kLong64 ? ~u64{0} : u64{cpu.seg[kCs].limit} + 1 - cpu.rip; }
+
+u64 Block::linear() const { return mode & mode_bits::kLong64 ? rip : (rip + (mode >> 32)) & 0xFFFFFFFF; }
+
 u64 Block::second_page() const {
-    const bool long64 = mode & mode_bits::kLong64;
-    const u64 linear = long64 ? rip : (rip + (mode >> 32)) & 0xFFFFFFFF, next = (linear & ~kPageOffsetMask) + kPageSize;
-    return long64 ? next : next & 0xFFFFFFFF;
+    const u64 next = (linear() & ~kPageOffsetMask) + kPageSize;
+    return mode & mode_bits::kLong64 ? next : next & 0xFFFFFFFF;
+}
+
+bool Block::overlaps(u64 page, u32 offset, u32 size) const {
+    const u32 start = static_cast<u32>(linear() & kPageOffsetMask), end = start + byte_count;
+    if (page == ppn && offset < end && start < offset + size) return true;
+    return page == second_ppn && offset + kPageSize < end;
 }
 
 struct BlockCache::Posted {
@@ -121,7 +133,17 @@ void BlockCache::invalidate(Ppn ppn, u32 offset, u32 size) {
         return;
     }
     if (!(found->second.lines & lines_of(offset, size))) return;
+    // In 64-bit mode code and data share no page for long, and its pages soon serve other purposes.
+    const Block* newest = found->second.first;
+    const bool legacy = newest && !(newest->mode & mode_bits::kLong64);
+    auto thrashing = killed_.find(ppn.value);
+    if (legacy && thrashing != killed_.end() && thrashing->second.times >= kManyKills && !holds_code(ppn, offset, size)) return;
     ++cpu_.counters.code_invalidations;
+    Killed& killed = killed_[ppn.value];
+    const GuestNs now = cpu_.now();
+    killed.times = now - killed.last < kThrashing ? killed.times + 1 : 0;
+    killed.last = now;
+    if (legacy && killed.times >= kManyKills && kill_overlapping(found->second, ppn, offset, size)) return;
     // All blocks of the page go, so that the page becomes writable at full speed again until it holds code once more.
     for (Block* block = found->second.first; block;) {
         Block* next = block->next_on_page;
@@ -131,6 +153,43 @@ void BlockCache::invalidate(Ppn ppn, u32 offset, u32 size) {
     for (Block* block : found->second.tails) kill(block);
     pages_.erase(found);
     cpu_.mmu.memory().unmark_code(ppn, &cpu_.safepoint);
+}
+
+/// Code that is written again and again is not worth translating: each doubling of the executions that it takes.
+u32 BlockCache::patience_of(u64 ppn) const {
+    auto found = killed_.find(ppn);
+    return found == killed_.end() || found->second.times < kManyKills ? 0 : std::min(found->second.times - kManyKills + 1, 8u);
+}
+
+/// Where data lies beside code and changes all the time the page's other blocks stay. False: there are none.
+bool BlockCache::kill_overlapping(CodePage& page, Ppn ppn, u32 offset, u32 size) {
+    for (Block** at = &page.first; *at;) {
+        Block* block = *at;
+        if (!block->overlaps(ppn.value, offset, size)) {
+            at = &block->next_on_page;
+            continue;
+        }
+        *at = block->next_on_page;
+        kill(block);
+    }
+    std::erase_if(page.tails, [&](Block* block) {
+        if (!block->overlaps(ppn.value, offset, size)) return false;
+        kill(block);
+        return true;
+    });
+    return page.first != nullptr;
+}
+
+bool BlockCache::holds_code(Ppn ppn, u32 offset, u32 size) const {
+    auto found = pages_.find(ppn.value);
+    if (found == pages_.end() || !(found->second.lines & lines_of(offset, size))) return false;
+    for (const Block* block = found->second.first; block; block = block->next_on_page) {
+        if (block->overlaps(ppn.value, offset, size)) return true;
+    }
+    for (const Block* block : found->second.tails) {
+        if (block->overlaps(ppn.value, offset, size)) return true;
+    }
+    return false;
 }
 
 void BlockCache::post_invalidate(Ppn ppn, u32 offset, u32 size) {
@@ -192,11 +251,8 @@ Block* BlockCache::fetch_failed(Vcpu& cpu, const Resolved& code, u64 linear) {
     // Code in MMIO space: fetch the bytes through the bus, one instruction at a time.
     u8 bytes[16];
     for (unsigned i = 0; i < sizeof bytes; ++i) bytes[i] = static_cast<u8>(cpu.bus.mmio_read(code.gpa + i, 1));
-    return decode_scratch(cpu, bytes, sizeof bytes);
+    return inside_segment(cpu, decode_scratch(cpu, bytes, sizeof bytes));
 }
-
-/// The translator knows 64-bit code.
-static bool context_is_translatable(u64 mode) { return mode & mode_bits::kLong64; }
 
 /// Ends a block: a closing cell after instructions that do not jump.
 static void close_block(Block& block, unsigned cells, unsigned bytes) {
@@ -223,6 +279,13 @@ Block* BlockCache::decode_scratch(Vcpu& cpu, const u8* bytes, unsigned available
     return &block;
 }
 
+/// `once`, or #GP(0) if its last byte lies beyond the code segment.
+Block* BlockCache::inside_segment(Vcpu& cpu, Block* once) {
+    if (once->byte_count <= bytes_in_segment(cpu)) return once;
+    cpu.raise(Vector::kGP, 0);
+    return nullptr;
+}
+
 /// An instruction that crosses into the next page. A processor fetches both pages, so a fault on the second comes before it runs.
 Block* BlockCache::decode_crossing(Vcpu& cpu, u64 linear, Ppn ppn, const u8* host_page) {
     u8 bytes[32];
@@ -234,11 +297,12 @@ Block* BlockCache::decode_crossing(Vcpu& cpu, u64 linear, Ppn ppn, const u8* hos
     Resolved more = cpu.mmu.resolve(Gva(second), 1, MemoryAccess::kExecute);
     if (more.kind == Resolved::Kind::kMmio) {
         for (unsigned i = 0; i < 16; ++i) bytes[first + i] = static_cast<u8>(cpu.bus.mmio_read(more.gpa + i, 1));
-        return decode_scratch(cpu, bytes, 16);
+        return inside_segment(cpu, decode_scratch(cpu, bytes, 16));
     }
     if (more.kind != Resolved::Kind::kHost) return fetch_failed(cpu, more, second);
     guest_copy_out(bytes + first, more.host, 16);
-    Block* once = decode_scratch(cpu, bytes, 16);
+    Block* once = inside_segment(cpu, decode_scratch(cpu, bytes, 16));
+    if (!once) return nullptr;
     const CodeTlbEntry* entry = cpu.mmu.context()->probe_code(second);
     const bool decoded = once->insns[0].row != kNoRow && once->byte_count > first;
     if (cpu.single || (cpu.mode & mode_bits::kSingleStep) || !entry || !decoded) return once;
@@ -266,7 +330,10 @@ Block* BlockCache::decode_crossing(Vcpu& cpu, u64 linear, Ppn ppn, const u8* hos
 /// Enters a decoded block into the tables and marks its bytes on its (first) page as code.
 void BlockCache::keep(Block* block, u32 offset) {
     block->first = block->insns[0].handler;
-    if (cpu_.jit && context_is_translatable(block->mode)) block->insns[0].handler = jit::op_count;
+    if (cpu_.jit) {
+        block->insns[0].handler = jit::op_count;
+        block->patience = block->mode & mode_bits::kLong64 ? 0 : patience_of(block->ppn);
+    }
     const u32 size = std::min<u32>(block->byte_count, static_cast<u32>(kPageSize) - offset);
     cpu_.mmu.memory().mark_code(Ppn(block->ppn), offset, size, &cpu_.safepoint);
     CodePage& page = pages_[block->ppn];
@@ -300,6 +367,8 @@ Block* BlockCache::decode(Vcpu& cpu, u64 linear, Ppn ppn, const u8* host_page) {
     alignas(16) u8 code[kPageSize];
     u32 room = static_cast<u32>(kPageSize) - offset;
     u32 span = std::min<u32>(room, single ? 16 : kMaxBlockInsns * 15);
+    const bool segment_ends = bytes_in_segment(cpu) <= room;
+    if (bytes_in_segment(cpu) < span) span = static_cast<u32>(bytes_in_segment(cpu));
     guest_copy_out(code, host_page + offset, span);
 
     static thread_local Insn insns[kMaxBlockInsns];
@@ -312,6 +381,10 @@ Block* BlockCache::decode(Vcpu& cpu, u64 linear, Ppn ppn, const u8* host_page) {
         context.rip = cpu.rip + bytes;
         DecodeStatus status = decode_insn(context, code + bytes, span - bytes, insn);
         if (status == DecodeStatus::kNeedMore) {
+            if (cells == 0 && segment_ends) {  // in the middle of the instruction
+                cpu.raise(Vector::kGP, 0);
+                return nullptr;
+            }
             if (cells == 0) return decode_crossing(cpu, linear, ppn, host_page);
             break;
         }

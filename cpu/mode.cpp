@@ -5,6 +5,27 @@
 
 namespace shadowbox {
 
+namespace {
+constexpr u32 kMaxCodeLimits = 0xFFFF;
+
+/// Present, writable data that does not grow down, over all of the linear address space.
+bool is_flat(const SegmentRegister& s) { return (s.attributes & 0x9E) == 0x92 && s.base == 0 && s.limit == 0xFFFFFFFF; }
+}  // namespace
+
+/// CS.limit as mode bits. With more limits than there are numbers code runs one instruction at a time, which keeps no block.
+u64 Vcpu::code_limit_bits() {
+    const u32 limit = seg[kCs].limit;
+    if (limit == 0xFFFFFFFF) return 0;
+    if (limit == 0xFFFF) return u64{1} << mode_bits::kCodeLimitShift;
+    auto found = code_limits_.find(limit);
+    if (found == code_limits_.end()) {
+        const u32 number = static_cast<u32>(code_limits_.size()) + 2;
+        if (number > kMaxCodeLimits) return mode_bits::kSingleStep;
+        found = code_limits_.emplace(limit, number).first;
+    }
+    return static_cast<u64>(found->second) << mode_bits::kCodeLimitShift;
+}
+
 void Vcpu::update_mode() {
     u64 bits = 0;
     const SegmentRegister& cs = seg[kCs];
@@ -20,8 +41,10 @@ void Vcpu::update_mode() {
     if ((efer & efer::kLMA) && cs.long_mode()) {
         bits |= mode_bits::kLong64;
     } else {
-        bits |= cs.base << 32;
+        bits |= cs.base << 32 | code_limit_bits();
         if (cs.big()) bits |= mode_bits::kCode32;
+        bool flat = protected_mode && !vm86() && cs.big() && seg[kSs].big() && is_flat(seg[kDs]) && is_flat(seg[kEs]) && is_flat(seg[kSs]);
+        if (flat) bits |= mode_bits::kFlat;
     }
     if (seg[kSs].big()) bits |= mode_bits::kStack32;
     if ((other_flags & rflags::kTF) || (dr[7] & 0xFF)) bits |= mode_bits::kSingleStep;

@@ -7,6 +7,7 @@
 #include <atomic>
 #include <memory>
 #include <string>
+#include <unordered_map>
 
 #include "core/archive.h"
 #include "core/host/thread.h"
@@ -43,10 +44,13 @@ enum class ExitReason : u8 {
     kSingleInsn,   ///< internal: the next instruction must run alone (exact time for MMIO)
 };
 
-/// Execution mode bits that decoded blocks depend on (Block::mode). CS.base is in the upper half outside 64-bit mode.
+/// Execution mode bits that decoded blocks depend on (Block::mode). Outside 64-bit mode the upper half is CS.base, and bits 16 to 31
+/// stand for CS.limit (Vcpu::code_limit_bits()), so that what is decoded never reaches beyond it.
+/// kFlat: 32-bit code and stack, DS, ES and SS writable with base 0 and limit 4 GiB.
 namespace mode_bits {
 constexpr u64 kLong64 = 1, kCode32 = 2, kStack32 = 4, kProtected = 8, kVm86 = 16, kFlat = 32, kSingleStep = 64,
               kFpuNm = 128, kFpuEm = 256, kSseUd = 512, kSseUnmasked = 1024, kLongMode = 2048, kAvxOff = 4096;
+constexpr unsigned kCodeLimitShift = 16;
 }
 
 struct VcpuCounters {
@@ -220,6 +224,8 @@ class Vcpu {
     void step_one();          ///< one instruction through a one-instruction block
     bool need_single_ = false;
     i64 run_start_budget_ = 0;
+    u64 code_limit_bits();    ///< mode.cpp
+    std::unordered_map<u32, u32> code_limits_;  ///< numbers of CS limits other than 4 GiB and 64 KiB
 };
 
 }  // namespace shadowbox

@@ -46,6 +46,8 @@ u32 gprs_written(const Step& s) {
             case 0x86: case 0x87: mask |= 1u << number_of(s.insn.reg, row.operands[1]); break;
             case 0x90: case 0x91: case 0x92: case 0x93: case 0x94: case 0x95: case 0x96: case 0x97: mask |= 1; break;
             case 0x98: case 0x9F: case 0xD7: mask |= 1; break;
+            case 0x27: case 0x2F: case 0x37: case 0x3F: case 0xD4: case 0xD5: case 0xD6: mask |= 1; break;
+            case 0x61: mask |= 0xFF; break;
             case 0x99: mask |= 1u << kRdx; break;
             case 0xF6: case 0xF7: mask |= 1u | 1u << kRdx; break;
             default: break;
@@ -89,7 +91,8 @@ bool Translator::decode(Block& block) {
             s.rip = context.rip;
             s.cell = static_cast<u16>(cell);
             s.number = number++;
-            if ((s.row->attributes & aBranch)) s.insn.same_page = ((context.rip ^ static_cast<u64>(s.insn.disp)) & ~kPageOffsetMask) == 0;
+            if ((s.row->attributes & aBranch)) s.insn.same_page = ((linear(context.rip) ^ linear(static_cast<u64>(s.insn.disp))) & ~kPageOffsetMask) == 0;
+            if (!long64()) rewrite(s);
             offset += s.insn.length;
             steps_.push_back(s);
         }
@@ -112,7 +115,7 @@ void Translator::analyse() {
         s.gprs_written = gprs_written(s);
         // Everything that is not a plain register instruction of the general families can leave, or runs in C++.
         bool plain = (row.attributes & aNative) && !s.insn.mem;
-        bool divides = row.map == OpMap::M0 && (row.opcode & 0xFE) == 0xF6 && (s.insn.reg & 7) >= 6;
+        bool divides = row.map == OpMap::M0 && (((row.opcode & 0xFE) == 0xF6 && (s.insn.reg & 7) >= 6) || row.opcode == 0xD4);  // D4: AAM
         bool xlat = row.map == OpMap::M0 && row.opcode == 0xD7;  // reads memory without an operand that says so
         bool register_only = row.map == OpMap::M0 && !s.insn.mem && !xlat && !(row.attributes & (aStack | aEnd | aString | aSys)) && !divides;
         bool nop = row.map == OpMap::M0F && row.opcode >= 0x18 && row.opcode <= 0x1F && row.feature == OpFeature::Base;

@@ -48,6 +48,7 @@ Jit::~Jit() = default;
 bool Jit::translate(Block& block) {
     block.heat = 0;
     if (full()) return false;
+    if (!(block.mode & mode_bits::kLong64) && block.mode != cpu_.mode) return false;  // CS.limit is what the code is made for
     u8* start = emitter_.cursor;
     Translator translator(*this, cpu_, block);
     if (!translator.run()) {
@@ -66,7 +67,7 @@ void Jit::report(const Translator& translator, const u8* start) const {
     for (const Part& part : translator.parts()) {
         if (&part > translator.parts().data() && part.block == translator.parts().front().block) break;  // a loop's second copy
         u8* copy = bytes[guest.size()].data();
-        if (read_code(*part.block, copy)) guest.push_back({part.block->rip, part.block->insn_count, {copy, part.block->byte_count}});
+        if (read_code(*part.block, copy)) guest.push_back({part.block->linear(), part.block->insn_count, {copy, part.block->byte_count}});
     }
     if (guest.empty()) return;
     const u64 mode = translator.parts().front().block->mode;
@@ -75,7 +76,7 @@ void Jit::report(const Translator& translator, const u8* start) const {
 }
 
 bool Jit::read_code(const Block& block, u8* to) const {
-    const u64 linear = block.rip;
+    const u64 linear = block.linear();
     const CodeTlbEntry* entry = cpu_.mmu.context()->probe_code(linear);
     if (!entry || (entry->ppn & ~(u64{1} << 63)) != block.ppn) return false;
     const unsigned on_page = std::min<unsigned>(block.byte_count, static_cast<unsigned>(kPageSize - (linear & kPageOffsetMask)));
@@ -88,7 +89,7 @@ bool Jit::read_code(const Block& block, u8* to) const {
 }
 
 bool Jit::warm(Block& block) {
-    if (++block.heat < hot_entries_) return false;
+    if (++block.heat < hot_entries_ << (patient_ ? block.patience : 0)) return false;
     block.insns[0].handler = translate(block) ? op_enter_jit : block.first;
     return true;
 }
@@ -143,11 +144,12 @@ void Jit::run_cell(Jit* jit, Block* cell, Frame* frame) {
     if (jit->cell_done_ && jit->code_died_) {
         // It may be the code behind this very instruction.
         frame->cell_done = 0;
-        cpu.rip = cell->rip + cell->insns[0].rip_offset + cell->insns[0].length;
+        cpu.rip = next_rip(cpu, cell->insns);
         if (cpu.exact_time) cpu.budget += static_cast<i64>(cell->cost) - 1;
     }
     frame->flags = image_of_flags(cpu.flags.value());
     frame->budget = cpu.budget;
+    if (cell->cells == 1 && !(cpu.mode & mode_bits::kLong64)) view_segments(cpu, frame->segments);  // nothing else changes them
     jit->tlb_ = cpu.mmu.context();
 }
 
@@ -170,6 +172,7 @@ u32 Jit::fill_tlb(Vcpu* cpu, u64 gva, u32 size_and_write, Frame* frame) {
     // A slot or a checked group may hold where the page was.
     if (found.kind != Resolved::Kind::kHost || cpu->mmu.counters().pages_moved != moved) return 0;
     const TlbContext* tlb = cpu->mmu.context();
+    if (found.code_page && write && jit.may_write_beside_code(gva, size, found)) return 2;
     if (!(size_and_write & kFillNeedsWrite)) return tlb->probe_read(gva, size) != nullptr;
     const bool writable = tlb->probe_write(gva, size) != nullptr;
     jit.crossed_ = !writable && !write;  // the group wants more than this access needs
@@ -199,6 +202,7 @@ void Jit::forget(Block& block) {
         link.next_incoming = 0;
         point(link, link.thunk);
     }
+    if (!(block.mode & mode_bits::kLong64)) set_jump(block.mode, block.rip, nullptr);
     for (JumpTable& table : tables_) {
         if (table.mode != block.mode) continue;
         JumpEntry& entry = table.entries[jump_index(block.rip)];
@@ -215,12 +219,19 @@ void Jit::flush() {
     links_.resize(1);
     group_exits_.clear();
     cells_.clear();
+    if (legacy_table_) std::fill_n(legacy_table_.get(), kJumpEntries, JumpEntry{});
     for (JumpTable& table : tables_) {
         if (table.entries) std::fill_n(table.entries.get(), kJumpEntries, JumpEntry{});
     }
 }
 
 void Jit::select_jump_table(u64 mode) {
+    table_mode_ = mode;
+    if (!(mode & mode_bits::kLong64)) {
+        if (!legacy_table_) legacy_table_ = std::make_unique<JumpEntry[]>(kJumpEntries);
+        jump_table_ = legacy_table_.get();
+        return;
+    }
     JumpTable* chosen = tables_;
     for (JumpTable& table : tables_) {
         if (table.mode == mode && table.entries) { chosen = &table; break; }
@@ -233,7 +244,6 @@ void Jit::select_jump_table(u64 mode) {
     }
     chosen->last_use = ++table_clock_;
     jump_table_ = chosen->entries.get();
-    table_mode_ = mode;
 }
 
 /// A group check or a page slot of its translation failed.
@@ -262,7 +272,9 @@ Resume Jit::run(Block* block) {
         if (table_mode_ != cpu_.mode) select_jump_table(cpu_.mode);
         tlb_ = cpu_.mmu.context();
         ++counters_.entries;
-        enter_(executable(block->code.frame_flags), image_of_flags(cpu_.flags.value()));
+        const bool long64 = cpu_.mode & mode_bits::kLong64;
+        if (!long64) view_segments(cpu_, segments_);
+        (long64 ? enter_ : enter_legacy_)(executable(block->code.frame_flags), image_of_flags(cpu_.flags.value()));
         cpu_.flags.set(flags_of_image(exit_.flags));
         if (exit_.x87_loaded) take_x87();
         if (cpu_.exact_time) cpu_.budget = exit_.budget;
@@ -280,10 +292,11 @@ Resume Jit::run(Block* block) {
                 return resume_cell(exit.block, exit.cell);
             }
             case ExitKind::kIndirect: {
+                if (!(cpu_.mode & mode_bits::kLong64)) exit_.target &= 0xFFFFFFFF;  // the mode's number is above it
                 Block* to = cpu_.blocks->known(cpu_, exit_.target);
                 if (to && !to->code.checked) warm(*to);
                 if (to && to->code.checked) {
-                    jump_table_[jump_index(exit_.target)] = JumpEntry{exit_.target, executable(to->code.checked)};
+                    set_jump(cpu_.mode, exit_.target, executable(to->code.checked));
                 }
                 return resume_cell(from, exit_.cell);
             }
@@ -292,7 +305,9 @@ Resume Jit::run(Block* block) {
                 cpu_.rip = from->rip;
                 cpu_.exit = ExitReason::kBudget;
                 return {};
-            case ExitKind::kLeft: return {};
+            case ExitKind::kLeft:  // most often the mode changed
+                if (cpu_.exit != ExitReason::kNone || cpu_.budget <= 0 || cpu_.interrupt_shadow || cpu_.single || (cpu_.mode & mode_bits::kSingleStep)) return {};
+                break;
             case ExitKind::kRip: break;
             case ExitKind::kLookup: cpu_.rip = from->rip; break;
             case ExitKind::kLink: cpu_.rip = links_[exit_.argument].target; break;
@@ -318,7 +333,7 @@ Resume Jit::run(Block* block) {
             u32 number = static_cast<u32>(exit_.argument);
             connect(links_[number], number, *to);
         }
-        if (kind == ExitKind::kRip) jump_table_[jump_index(cpu_.rip)] = JumpEntry{cpu_.rip, executable(to->code.checked)};
+        if (kind == ExitKind::kRip) set_jump(cpu_.mode, cpu_.rip, executable(to->code.checked));
         block = to;
     }
 }

@@ -7,6 +7,7 @@
 #pragma once
 
 #include <memory>
+#include <unordered_map>
 #include <vector>
 
 #include "core/error.h"
@@ -19,6 +20,7 @@
 namespace shadowbox {
 class Vcpu;
 struct TlbContext;
+struct Resolved;
 }
 
 namespace shadowbox::jit {
@@ -85,7 +87,8 @@ class Jit {
     const JitCounters& counters() const { return counters_; }
     /// No room for another block: all blocks have to be flushed.
     bool full() const { return bytes_used() + kRoom > memory_.size(); }
-    void set_hot_entries(u32 entries) { hot_entries_ = entries; }
+    /// A number given by hand holds for pages whose code keeps dying too.
+    void set_hot_entries(u32 entries) { hot_entries_ = entries; patient_ = false; }
     void set_listener(TranslationListener* listener) { listener_ = listener; }
     u64 bytes_used() const { return static_cast<u64>(emitter_.cursor - memory_.writable()); }
     void inspect(Inspector& inspector) const;
@@ -123,6 +126,12 @@ class Jit {
     static void point(const Link& link, const u8* target);
     Resume resume_cell(Block* block, unsigned cell);
     static unsigned jump_index(u64 rip) { return static_cast<unsigned>(rip & (kJumpEntries - 1)); }
+    // Outside 64-bit mode (legacy_modes.cpp): all modes share one jump table, its keys have the mode's number above EIP.
+    u32 mode_number(u64 mode);
+    static unsigned jump_salt(u32 mode_number) { return mode_number * 0x9E3Bu & (kJumpEntries - 1); }
+    JumpEntry& jump_entry(u64 mode, u64 rip, u64& key);
+    void set_jump(u64 mode, u64 rip, const u8* code);
+    static void view_segments(const Vcpu& cpu, SegmentView* views);
 
     Block* make_cell(const Block& block, unsigned cell, unsigned done);
     /// The bytes of a block as they are now; false if it is mapped elsewhere.
@@ -131,6 +140,7 @@ class Jit {
     // Called by emitted code.
     static u32 fill_tlb(Vcpu* cpu, u64 gva, u32 size_and_write, Frame* frame);
     static void run_cell(Jit* jit, Block* cell, Frame* frame);
+    bool may_write_beside_code(u64 gva, unsigned size, const Resolved& found);
     void take_x87();  ///< the stored x87 image becomes the vCPU's state
 
     Vcpu& cpu_;
@@ -141,21 +151,27 @@ class Jit {
     TlbContext* tlb_ = nullptr;
     JumpEntry* jump_table_ = nullptr;
     JumpTable tables_[4];
+    std::unique_ptr<JumpEntry[]> legacy_table_;
+    std::unordered_map<u64, u32> mode_numbers_;
+    SegmentView segments_[6];  ///< for the entry stub
     u64 table_clock_ = 0, table_mode_ = ~u64{0};
     std::vector<Link> links_;
     std::vector<std::unique_ptr<u8[]>> cells_;  ///< one-instruction blocks for run_cell
     u32 hot_entries_ = 30;  ///< executions before a block is translated
+    bool patient_ = true;   ///< Block::patience counts
     std::vector<GroupExit> group_exits_;
     unsigned next_read_slot_ = 0, next_write_slot_ = 0;  ///< page slots are dealt out in turn
     u64 slots_looked_at_ = 0;                            ///< host time
     bool cell_done_ = false, code_died_ = false, crossed_ = false, slots_miss_ = false;
     bool wide_vectors_ = false;  ///< the guest has AVX, and the host all that its rows need
+    /// fill_tlb() lets one write into a page with code go on here: offset and host address of the page.
+    struct { u64 offset = 0; u8* page = nullptr; } beside_code_;
     JitCounters counters_;
     TranslationListener* listener_ = nullptr;
     std::vector<u64> by_row_run_, by_row_left_;  ///< cells run for emitted code, and exits to cells, by opcode row
     // Stubs, writable view.
     using EnterCode = void (*)(const u8* code, u32 flags);
-    EnterCode enter_ = nullptr;
+    EnterCode enter_ = nullptr, enter_legacy_ = nullptr;
     u8 *exit_host_flags_ = nullptr, *exit_stub_ = nullptr, *fill_stub_ = nullptr, *cell_stub_ = nullptr, *load_vectors_ = nullptr, *load_wide_ = nullptr, *load_x87_ = nullptr, *read_slot_ = nullptr, *write_slot_ = nullptr, *first_block_ = nullptr;
 };
 

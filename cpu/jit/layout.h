@@ -57,6 +57,13 @@ constexpr unsigned frame_slot(unsigned number) {
     return slot;
 }
 
+/// A segment as emitted code sees it outside 64-bit mode: limits are compared signed, -1 lets nothing through (the interpreter
+/// then finds out what is the matter).
+struct SegmentView {
+    u64 base = 0;
+    i64 read_limit = -1, write_limit = -1;  ///< last offset that may be read, written
+};
+
 /// What host RSP points at; the hot fields first. Flags image: LAHF in bits 8-15, OF (SETO) in bits 0-7.
 struct Frame {
     u64 resident[5];              ///< the kInFrame registers
@@ -74,6 +81,7 @@ struct Frame {
     u32 unused;
     u64 spilled[11];              ///< the other registers while C++ runs
     u64 slot_offset;              ///< from kTlb, of the page slot that is being filled
+    SegmentView segments[6];      ///< outside 64-bit mode
 };
 static_assert(sizeof(Frame) % 16 == 0 && offsetof(Frame, spilled) == 14 * 8);
 

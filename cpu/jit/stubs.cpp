@@ -98,8 +98,8 @@ void Stubs::by_level(i32 shift, None none, Some some) {
     none();
 }
 
-void Stubs::make_entry() {
-    jit_.enter_ = reinterpret_cast<Jit::EnterCode>(address(jit_.executable(e_.cursor)));
+void Stubs::make_entry(bool legacy) {
+    (legacy ? jit_.enter_legacy_ : jit_.enter_) = reinterpret_cast<Jit::EnterCode>(address(jit_.executable(e_.cursor)));
     for (u8 reg : kCalleeSaved) e_.push(reg);
     e_.alu_imm(5, hRsp, kFrameBytes);
     e_.store(in_frame(offsetof(Frame, argument)), hRdi);
@@ -115,7 +115,17 @@ void Stubs::make_entry() {
     e_.store(in_frame(offsetof(Frame, budget)), hRax);
     e_.store_imm32(in_frame(offsetof(Frame, slot_misses)), kSlotMisses);
     load_state();
+    if (legacy) load_segments();
     e_.jmp_mem(in_frame(offsetof(Frame, argument)));
+}
+
+void Stubs::load_segments() {
+    static_assert(sizeof jit_.segments_ % 16 == 0);
+    e_.load_imm(hRax, address(jit_.segments_));
+    for (i32 offset = 0; offset < static_cast<i32>(sizeof jit_.segments_); offset += 16) {
+        e_.op({0, 1, 0x10}, 0, at(hRax, offset));  // movups
+        e_.op({0, 1, 0x11}, 0, in_frame(static_cast<i32>(offsetof(Frame, segments)) + offset));
+    }
 }
 
 void Stubs::make_exit() {
@@ -270,7 +280,8 @@ u8* Stubs::make_slot(bool write) {
 }
 
 void Stubs::make() {
-    make_entry();
+    make_entry(false);
+    make_entry(true);
     make_exit();
     make_fill();
     make_cell();

@@ -12,7 +12,8 @@ class Stubs {
     void make();
 
  private:
-    void make_entry();
+    void make_entry(bool legacy);
+    void load_segments();  ///< uses RAX and XMM0
     void make_exit();
     void make_fill();
     void make_cell();

@@ -8,9 +8,10 @@ namespace shadowbox::jit {
 
 bool Translator::jump(unsigned i) {
     const Step& s = steps_[i];
-    const u64 target = static_cast<u64>(s.insn.disp), next = s.rip + s.insn.length;
+    const u64 target = static_cast<u64>(s.insn.disp), next = next_rip_of(i);
     const bool same_page = s.insn.same_page, conditional = is_conditional_jump(s);
     const u8 condition = s.insn.opcode & 15;
+    if (beyond_limit(target)) return leave_here(i);
     if (continues(i)) {
         if (conditional) leave_trace(condition, target, same_page, next, steps_[i + 1].rip == target);
         return true;
@@ -43,7 +44,7 @@ bool Translator::jump(unsigned i) {
     } else {
         branch_if(condition, target, same_page);
     }
-    fall_through(next, i);
+    long64() ? fall_through(next, i) : link_next(next);
     return true;
 }
 
@@ -63,6 +64,12 @@ void Translator::leave_trace(u8 condition, u64 target, bool same_page, u64 next,
 void Translator::find_target() {
     static_assert(kJumpEntries == 65536 && sizeof(JumpEntry) == 16);
     e_.op({0, 1, 0xB7}, hRdx, hRax);  // movzx edx, ax
+    if (!long64()) {
+        const u32 number = jit_.mode_number(block_.mode);
+        e_.load_imm(hRcx, u64{number} << 32);
+        e_.alu(1, hRax, hRcx);
+        e_.alu_imm(6, hRdx, static_cast<i32>(Jit::jump_salt(number)), false);
+    }
     e_.load(hRcx, in_frame(offsetof(Frame, jump_table)));
     e_.alu(0, hRdx, hRdx, false);
     e_.alu(7, hRax, Mem{hRcx, hRdx, 3, 0});
@@ -72,7 +79,7 @@ void Translator::jump_to_entry() { e_.jmp_mem(Mem{hRcx, hRdx, 3, offsetof(JumpEn
 
 void Translator::jump_indirect(unsigned i) {
     const Step& s = steps_[i];
-    if (s.insn.osize != 3) return;
+    if (!long64()) return jump_indirect_legacy(i);
     flags_to_frame();
     if (s.insn.mem) {
         e_.load(hRax, probe(i, 8, false));
@@ -89,7 +96,7 @@ void Translator::jump_indirect(unsigned i) {
 bool Translator::call(unsigned i) {
     const Step& s = steps_[i];
     const u8 sp = kHome[kRsp];
-    if (s.insn.osize != 3) return false;
+    if (!long64()) return call_legacy(i);
     const u64 next = s.rip + s.insn.length;
     const bool direct = is_direct_jump(s), short_next = static_cast<i64>(next) == static_cast<i32>(next);
     if (!direct) {
@@ -138,7 +145,7 @@ bool Translator::call(unsigned i) {
 bool Translator::ret(unsigned i) {
     const Step& s = steps_[i];
     const u8 sp = kHome[kRsp];
-    if (s.insn.osize != 3) return false;
+    if (!long64()) return ret_legacy(i);
     flags_to_frame();
     Mem from = probe_at(i, sp, 0, 8, false);
     e_.load(hRax, from);

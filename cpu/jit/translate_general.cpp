@@ -251,12 +251,13 @@ bool Translator::general(unsigned i) {
             made_flags(i);
             return true;
         case 0x86: case 0x87: case 0x90: return exchange(i);
-        case 0xA4: case 0xA5: case 0xA6: case 0xA7: case 0xAA: case 0xAB: case 0xAC: case 0xAD: case 0xAE: case 0xAF: return string(i);
+        case 0xA4: case 0xA5: case 0xA6: case 0xA7: case 0xAA: case 0xAB: case 0xAC: case 0xAD: case 0xAE: case 0xAF: return long64() ? string(i) : legacy_string(i);
         case 0xFC: case 0xFD: return direction(op == 0xFD);
         case 0x50: case 0x68: case 0x6A: return push(i);
         case 0x58: return pop(i);
         case 0xC9: return leave_frame(i);
         case 0xC2: case 0xC3: return ret(i);
+        case 0xE0: case 0xE1: case 0xE2: case 0xE3: return loop(i);
         case 0xE8: return call(i);
         case 0xE9: case 0xEB: return jump(i);
         default: return op >= 0x70 && op < 0x80 && jump(i);
@@ -271,6 +272,7 @@ void Translator::need_flags_for(unsigned i) {
 bool Translator::load_address(unsigned i) {
     const Step& s = steps_[i];
     const Insn& n = s.insn;
+    if (!long64()) return load_address_legacy(i);
     if (n.osize == 1) return false;
     bool wide = n.osize == 3 && n.asize == 3;  // a 32-bit address or destination clears the upper half
     u8 to = kHome[n.reg] == kInFrame ? static_cast<u8>(hRax) : kHome[n.reg];

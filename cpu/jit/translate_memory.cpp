@@ -24,18 +24,20 @@ void Translator::write(unsigned guest, u8 host) {
 }
 
 bool Translator::address_is_constant(const Step& s, u64& gva) const {
-    if (s.insn.rm != kNoRegister || s.insn.index != kNoRegister || s.insn.seg >= kFs) return false;
+    if (s.insn.rm != kNoRegister || s.insn.index != kNoRegister || !is_flat(s.insn.seg)) return false;
     gva = static_cast<u64>(s.insn.disp);
     if (s.insn.asize == 2) gva = static_cast<u32>(gva);
+    if (s.insn.asize == 1) gva = static_cast<u16>(gva);
     return true;
 }
 
-/// Destroys RDX when the index register is in the frame, and RFLAGS for FS and GS.
-void Translator::address(const Step& s, u8 to) {
+/// Destroys RDX when the index register is in the frame, keeps RFLAGS.
+void Translator::offset(const Step& s, u8 to) {
     const Insn& n = s.insn;
-    bool wide = n.asize != 2;
+    bool wide = n.asize == 3;
     if (n.rm == kNoRegister && n.index == kNoRegister) {
-        e_.load_imm(to, wide ? static_cast<u64>(n.disp) : static_cast<u32>(n.disp));
+        e_.load_imm(to, wide ? static_cast<u64>(n.disp) : n.asize == 2 ? static_cast<u32>(n.disp) : static_cast<u16>(n.disp));
+        return;
     } else {
         Mem m;
         m.disp = static_cast<i32>(n.disp);
@@ -51,11 +53,23 @@ void Translator::address(const Step& s, u8 to) {
             e_.lea(to, m, wide);
         }
     }
-    if (n.seg >= kFs) e_.alu(0, to, in_frame(n.seg == kFs ? offsetof(Frame, fs_base) : offsetof(Frame, gs_base)));
+    if (n.asize == 1) e_.op({0, 1, 0xB7}, to, to);  // movzx
+}
+
+/// Destroys RDX as offset() does, and RFLAGS where the segment has a base.
+void Translator::address(const Step& s, u8 to) {
+    offset(s, to);
+    add_base(s.insn.seg, to);
 }
 
 void Translator::gva_again(const Cold& cold) {
-    if (cold.stack) e_.lea(hRcx, at(read(cold.base, hRcx), cold.disp));
+    if (cold.string) {
+        string_offset(kHome[cold.base], steps_[cold.step].insn.asize);
+        add_base(cold.segment, hRcx);
+    } else if (cold.stack && !long64()) {
+        stack_offset(kHome[cold.base], cold.disp);
+        add_base(kSs, hRcx);
+    } else if (cold.stack) e_.lea(hRcx, at(read(cold.base, hRcx), cold.disp));
     else address(steps_[cold.step], hRcx);
 }
 
@@ -75,6 +89,7 @@ Mem Translator::finish_probe(Cold& cold, unsigned size, bool write) {
     e_.alu_imm(7, hRcx, static_cast<i32>(kPageSize - size));
     cold.from = e_.jcc_forward(kA);
     e_.load(hRdx, sum(kTlb, hRdx, tlb_page_offset(0, write)));
+    if (!long64() && write) cold.forced = e_.cursor;
     cold_.push_back(cold);
     return sum(hRcx, hRdx);
 }
@@ -140,12 +155,15 @@ Mem Translator::probe(unsigned i, unsigned size, bool write, bool aligned) {
         }
         cold.size_and_write = static_cast<u16>(size | (write ? kFillWrite | kFillNeedsWrite : 0));
         cold.from = e_.jcc_forward(kNe);
-        cold_.push_back(cold);
         e_.load(hRdx, at(kTlb, tlb_page_offset(index, write)));
+        if (!long64() && write) cold.forced = e_.cursor;
+        cold_.push_back(cold);
         return at(hRdx, static_cast<i32>(gva & kPageOffsetMask));
     }
-    if (int slot = take_slot(write); slot >= 0) return probe_slot(i, size, write, aligned, slot);
-    address(s, hRcx);
+    if (int slot = long64() ? take_slot(write) : -1; slot >= 0) return probe_slot(i, size, write, aligned, slot);
+    offset(s, hRcx);
+    check_limit(i, s.insn.seg, size, write);
+    add_base(s.insn.seg, hRcx);
     Mem there = finish_probe(cold, size, write);
     if (aligned) check_alignment(i, hRcx, size);
     return there;
@@ -162,7 +180,11 @@ Mem Translator::probe_at(unsigned i, u8 base, i32 disp, unsigned size, bool writ
     cold.stack = true;
     cold.base = base == kHome[kRbp] ? u8{kRbp} : u8{kRsp};
     cold.disp = disp;
-    if (disp) e_.lea(hRcx, at(base, disp));
+    if (!long64()) {
+        stack_offset(base, disp);
+        check_limit(i, kSs, size, write);
+        add_base(kSs, hRcx);
+    } else if (disp) e_.lea(hRcx, at(base, disp));
     else e_.mov(hRcx, base);
     return finish_probe(cold, size, write);
 }

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-// PUSH, POP, LEAVE with 64-bit operands; the 16-bit forms are the interpreter's.
+// PUSH, POP, LEAVE with 64-bit operands; the 16-bit forms of 64-bit mode are the interpreter's. Other modes: translate_legacy.cpp.
 #include "cpu/jit/forms.h"
 #include "cpu/vcpu.h"
 
@@ -8,6 +8,7 @@ namespace shadowbox::jit {
 bool Translator::push(unsigned i) {
     const Step& s = steps_[i];
     const u8 sp = kHome[kRsp];
+    if (!long64()) return push_legacy(i);
     if (s.insn.osize != 3) return false;
     rdx_group_ = carried_rdx_group_;
     rdx_kept_ = true;
@@ -34,6 +35,7 @@ bool Translator::push(unsigned i) {
 bool Translator::pop(unsigned i) {
     const Step& s = steps_[i];
     const u8 sp = kHome[kRsp];
+    if (!long64()) return pop_legacy(i);
     if (s.insn.osize != 3 || s.row->operands[0] != Operand::Zv) return false;
     rdx_group_ = carried_rdx_group_;
     rdx_kept_ = true;
@@ -50,6 +52,7 @@ bool Translator::pop(unsigned i) {
 }
 
 bool Translator::leave_frame(unsigned i) {
+    if (!long64()) return leave_frame_legacy(i);
     if (steps_[i].insn.osize != 3) return false;
     Mem from = probe_at(i, kHome[kRbp], 0, 8, false);
     e_.load(hRax, from);

@@ -58,7 +58,9 @@ void Translator::store_x87_pointers(int ip, int dp) {
     };
     if (dp >= 0) {
         const Insn& n = steps_[static_cast<unsigned>(dp)].insn;
-        if (n.rm == kNoRegister && n.index == kNoRegister) {
+        if (!long64()) {
+            offset(steps_[static_cast<unsigned>(dp)], hRax);
+        } else if (n.rm == kNoRegister && n.index == kNoRegister) {
             e_.load_imm(hRax, static_cast<u64>(n.disp));
         } else {
             Mem m;
@@ -98,7 +100,7 @@ void Translator::begin_x87(unsigned i) {
 
 bool Translator::x87(unsigned i) {
     const Step& s = steps_[i];
-    if (stays_in_cpp(s) || (s.insn.mem && s.insn.asize != 3)) return false;
+    if (stays_in_cpp(s) || (s.insn.mem && s.insn.asize != 3 && long64())) return false;
     rdx_group_ = carried_rdx_group_;
     rdx_kept_ = true;
     need_x87(i);

@@ -8,9 +8,9 @@
 namespace shadowbox::jit {
 
 bool Translator::run() {
-    if (!(block_.mode & mode_bits::kLong64) || !choose_parts()) return false;
+    if (!choose_parts()) return false;
     analyse();
-    if (!(block_.code.avoid & kAvoidGroups)) find_groups();
+    if (long64() && !(block_.code.avoid & kAvoidGroups)) find_groups();
     const bool exact = cpu_.exact_time;
     // Does the first thing that happens to the flags destroy them (a probe), or want them?
     bool wants_host = false, decided = steps_[0].live_before == 0;
@@ -50,17 +50,20 @@ bool Translator::run() {
         settle_x87_pointers();
         const Step& last = steps_.back();
         const u64 next = last.rip + last.insn.length;
-        fall_through(next, static_cast<unsigned>(steps_.size()) - 1);
+        if (long64()) fall_through(next, static_cast<unsigned>(steps_.size()) - 1);
+        else link_next(next & (block_.mode & mode_bits::kCode32 ? 0xFFFFFFFF : 0xFFFF));
     }
     emit_cold();
     // The checked entry: this context still maps the page of RIP to the page that the block was made from.
     u8* entry_checked = e_.cursor;
-    emit_code_check(e_, block_.rip, block_.ppn);
+    emit_code_check(e_, linear(block_.rip), block_.ppn);
     e_.jcc(kE, entry_frame);
     e_.load_imm(hRdx, static_cast<u32>(ExitKind::kLookup));
     e_.load_imm(hRcx, reinterpret_cast<u64>(&block_));
     e_.jmp(jit_.exit_stub_);
-    block_.code = BlockCode{entry_frame, entry_host, entry_checked, 0};
+    block_.code.frame_flags = entry_frame;
+    block_.code.host_flags = entry_host;
+    block_.code.checked = entry_checked;
     jit_.counters_.bytes += static_cast<u64>(e_.cursor - start_);
     jit_.counters_.instructions += steps_.size();
     return true;
@@ -94,6 +97,7 @@ bool Translator::translate(unsigned i) {
     if (s.row->feature != OpFeature::Base && (block_.mode & (mode_bits::kFpuEm | mode_bits::kFpuNm | mode_bits::kSseUd)) && needs_state(*s.row)) return false;
     if (is_avx(*s.row)) return vex(i);
     if (cpu_.exact_time && undefined_flags_matter(s)) return false;
+    if (!long64() && segment_register(i)) return true;
     if (s.row->attributes & aSys) return false;
     if (s.row->feature == OpFeature::X87) return x87(i);
     switch (s.row->map) {
@@ -345,7 +349,8 @@ void Translator::emit_cold() {
             e_.load_imm(hRdx, cold.size_and_write);
             e_.call(jit_.fill_stub_);
             e_.test(hRax, hRax, false);
-            e_.jcc(kNe, cold.back);
+            if (cold.forced) write_beside_code(cold);
+            else e_.jcc(kNe, cold.back);
         }
         if (cold.exit == ExitKind::kIndirect) e_.store(in_frame(offsetof(Frame, argument)), hRax);
         store_x87_pointers(steps_[cold.step].x87_ip, steps_[cold.step].x87_dp);

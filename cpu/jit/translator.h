@@ -12,6 +12,7 @@
 
 #include "cpu/jit/jit.h"
 #include "cpu/opcode_row.h"
+#include "cpu/vcpu.h"
 
 namespace shadowbox::jit {
 
@@ -99,6 +100,9 @@ class Translator {
         u16 size_and_write = 0;
         bool wide = false;        ///< kVectors: all 32 bytes
         bool stack = false;       ///< kProbe: the address is base + disp, not the ModRM operand
+        bool string = false;      ///< kProbe: the address is that of register `base` in `segment`
+        u8 segment = kDs;
+        u8* forced = nullptr;     ///< outside 64-bit mode: where a write goes on at [RCX + RDX], without the right to write the page
         u8 base = 0;
         i32 disp = 0;
         int recover = -1;
@@ -120,10 +124,45 @@ class Translator {
     void poll_at_jump(u64 target);             ///< without touching RFLAGS
     bool wants_poll(unsigned i) const;         ///< step i, the last of its part, may close a cycle
 
+    // --- outside 64-bit mode (translate_legacy.cpp) ---
+    bool long64() const { return block_.mode & mode_bits::kLong64; }
+    bool stack32() const { return block_.mode & mode_bits::kStack32; }
+    bool is_flat(unsigned seg) const;          ///< base 0, and its limit cannot be exceeded
+    u64 linear(u64 rip) const { return long64() ? rip : (rip + (block_.mode >> 32)) & 0xFFFFFFFF; }
+    u64 next_rip_of(unsigned i) const;         ///< behind step i
+    bool next_on_page(u64 next) const;         ///< the instruction behind the block lies on its last instruction's page
+    bool beyond_limit(u64 target) const { return !long64() && target > cpu_.seg[kCs].limit; }
+    void rewrite(Step& s) const;               ///< forms that 64-bit mode lacks, as others that mean the same
+    void check_limit(unsigned i, unsigned seg, unsigned size, bool write);
+    void add_base(unsigned seg, u8 to);
+    void stack_offset(u8 base, i32 disp);      ///< host register + disp as the stack's size makes it, into RCX
+    void move_stack_pointer(i32 bytes);        ///< uses RAX where the stack is 16-bit
+    void link_next(u64 next);
+    bool leave_here(unsigned i);               ///< the interpreter does step i, which ends the block
+    void load_target(const Operand2& from, unsigned bytes);
+    void store_return(const Mem& to, u64 next, unsigned bytes);
+    bool push_legacy(unsigned i);
+    bool pop_legacy(unsigned i);
+    bool leave_frame_legacy(unsigned i);
+    bool call_legacy(unsigned i);
+    bool ret_legacy(unsigned i);
+    void jump_indirect_legacy(unsigned i);
+    bool loop(unsigned i);
+    bool load_address_legacy(unsigned i);
+    // translate_segments.cpp
+    void write_beside_code(const Cold& cold);
+    bool segment_register(unsigned i);         ///< moves from and to segment registers
+    void store_selector(unsigned seg);         ///< ECX: selector; real and virtual-8086 mode
+    bool legacy_string(unsigned i);
+    Mem probe_string(unsigned i, u8 reg, unsigned seg, unsigned size, bool write);
+    void string_offset(u8 reg, unsigned asize);
+    void advance(u8 reg, unsigned asize, i32 bytes);
+
     // --- operands (translate_memory.cpp) ---
     u8 read(unsigned guest, u8 scratch);             ///< host register that holds it
     void write(unsigned guest, u8 host);             ///< 64-bit result to its home
     bool address_is_constant(const Step& s, u64& gva) const;
+    void offset(const Step& s, u8 to);               ///< effective address into `to`
     void address(const Step& s, u8 to);              ///< linear address into `to`
     Mem probe(unsigned i, unsigned size, bool write, bool aligned = false);
     Mem probe_at(unsigned i, u8 base, i32 disp, unsigned size, bool write);  ///< at host register + disp

@@ -202,11 +202,11 @@ u64 counter(Vcpu& cpu, const Insn& insn, bool decrement) {
 }  // namespace
 
 SB_END(op_loop) {  // E0 LOOPNE, E1 LOOPE, E2 LOOP
-    u64 target = static_cast<u64>(insn.disp);
+    const u64 target = static_cast<u64>(insn.disp), before = cpu.gpr[kRcx];
     u64 left = counter(cpu, insn, true);
     bool taken = left != 0 && (insn.opcode == 0xE2 || cpu.flags.zf() == (insn.opcode == 0xE1));
     if (taken) {
-        if (!long_target_ok(cpu, target)) { cpu.gpr[kRcx] = left + 1; return false; }
+        if (!long_target_ok(cpu, target)) { cpu.gpr[kRcx] = before; return false; }
         cpu.rip = target;
     }
     return true;

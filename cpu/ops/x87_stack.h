@@ -68,6 +68,7 @@ void note_opcode(Vcpu& cpu, const Insn& insn);
 [[gnu::always_inline]] inline void note_memory(Vcpu& cpu, const Insn& insn, u64 gva) {
     note(cpu, insn);
     cpu.x87.data_pointer = insn.flat ? gva : gva - cpu.seg[insn.seg].base;
+    if (!cpu.long64()) cpu.x87.data_pointer = static_cast<u32>(cpu.x87.data_pointer);
 }
 
 /// An exception found here, not by the host. True: masked, the masked response is to be carried out.
