@@ -49,7 +49,7 @@ bool Translator::vex_native(const Step& s) const {
     if (!jit_.wide_vectors_ || !is_avx(row) || (row.attributes & aSys)) return false;
     if (block_.mode & (mode_bits::kAvxOff | mode_bits::kFpuNm)) return false;
     if ((row.attributes & aSseFp) && (block_.mode & mode_bits::kSseUnmasked)) return false;
-    if (is_zero_upper(row)) return true;
+    if (is_zero_upper(row)) return block_.mode & mode_bits::kLong64;  // elsewhere they leave registers 8 to 15 alone
     if (!(row.attributes & aNative)) return false;
     for (Operand o : row.operands) {
         if (place_of(o) == Place::kOther) return false;
