@@ -86,6 +86,15 @@ bool masked_store(Vcpu& cpu, const Insn& insn) {
     return true;
 }
 
+/// An element cannot be loaded. If it faults behind elements loaded just now, the traps of those (single step, data breakpoints) come
+/// in its place, with RF; it faults again when the gather goes on (SDM 2C VPGATHERDD).
+bool gather_stops(Vcpu& cpu, bool loaded_some) {
+    const u64 traps = cpu.pending_dr6 | (cpu.other_flags & rflags::kTF ? u64{1} << 14 : 0);  // DR6.BS
+    if (!loaded_some || !traps || cpu.exit != ExitReason::kFault) return false;
+    cpu.other_flags |= rflags::kRF;
+    return cpu.raise(Fault{Vector::kDB, false, 0, 0, traps});
+}
+
 /// I: index elements, T: data elements. Done elements are in the destination and gone from the mask when a later one faults.
 template <class I, class T>
 bool gather(Vcpu& cpu, const Insn& insn) {
@@ -94,6 +103,7 @@ bool gather(Vcpu& cpu, const Insn& insn) {
     VectorRegister &result = cpu.vec[insn.reg], &mask = cpu.vec[insn.vvvv];
     const VectorRegister& indices = cpu.vec[index_number];
     unsigned count = avx::full(insn) / (sizeof(I) > sizeof(T) ? sizeof(I) : sizeof(T));
+    bool loaded_some = false;
     for (unsigned i = 0; i < count; ++i) {
         if (lanes<T>(mask)[i] & kTopBit<T>) {
             i64 index = static_cast<std::make_signed_t<I>>(lanes<I>(indices)[i]);
@@ -101,8 +111,9 @@ bool gather(Vcpu& cpu, const Insn& insn) {
             if (insn.asize == 2) offset = static_cast<u32>(offset);
             u64 gva;
             T value;
-            if (!segment_address(cpu, static_cast<Seg>(insn.seg), offset, sizeof(T), MemoryAccess::kRead, gva) || !load<T>(cpu, gva, value)) return false;
+            if (!segment_address(cpu, static_cast<Seg>(insn.seg), offset, sizeof(T), MemoryAccess::kRead, gva) || !load<T>(cpu, gva, value)) return gather_stops(cpu, loaded_some);
             lanes<T>(result)[i] = value;
+            loaded_some = true;
         }
         lanes<T>(mask)[i] = 0;
     }

@@ -124,7 +124,8 @@ std::string vendor_table_text() {
                   "outcomes: on AMD a misaligned operand of a SHA instruction (no #GP there),\n"
                   "  CMPS with two faulting operands, CVT*PI with an unmasked SIMD exception, an unmasked x87 Invalid or Denormal,\n"
                   "  DPPS, DPPD, VDPPS and VDPPD with an unmasked exception, MASKMOV with a fault, REP INS and OUTS of count 0, CALL with two faults,\n"
-                  "  registers after a fault in POPA, CR2 of FLDENV and FRSTOR, faults of ARPL and BOUND, MXCSR bit 17, #AC of a gather\n"
+                  "  registers after a fault in POPA, CR2 of FLDENV and FRSTOR, faults of ARPL and BOUND, MXCSR bit 17, #AC of a gather,\n"
+                  "  RF when a trap comes in place of a gather's fault\n"
                   "gap: MXCSR.PE after an unmasked SIMD underflow or overflow is that of the masked result\n";
 }
 
