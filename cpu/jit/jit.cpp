@@ -282,7 +282,7 @@ Resume Jit::run(Block* block) {
         // An instruction has run since the one that cast the shadow (STI, MOV SS), if there was one.
         // A cell that C++ ran may have cast it itself.
         const ExitKind kind = static_cast<ExitKind>(exit_.kind);
-        if (kind == ExitKind::kLink || (kind != ExitKind::kLeft && kind != ExitKind::kRip && (exit_.cell > 0 || exit_.argument != reinterpret_cast<u64>(block)))) cpu_.interrupt_shadow = false;
+        if (kind == ExitKind::kLink || (kind != ExitKind::kLeft && kind != ExitKind::kRip && exit_.cell > 0)) cpu_.interrupt_shadow = false;
         Block* from = reinterpret_cast<Block*>(exit_.argument);
         switch (kind) {
             case ExitKind::kCell: return resume_cell(from, exit_.cell);
