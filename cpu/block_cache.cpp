@@ -330,8 +330,7 @@ Block* BlockCache::decode_crossing(Vcpu& cpu, u64 linear, Ppn ppn, const u8* hos
 /// Enters a decoded block into the tables and marks its bytes on its (first) page as code.
 void BlockCache::keep(Block* block, u32 offset) {
     block->first = block->insns[0].handler;
-    // By the host's clock GRUB has been seen to wait for ever in translated 16-bit code when the host was busy: not until understood.
-    if (cpu_.jit && ((block->mode & mode_bits::kLong64) || cpu_.exact_time)) {
+    if (cpu_.jit) {
         block->insns[0].handler = jit::op_count;
         block->patience = block->mode & mode_bits::kLong64 ? 0 : patience_of(block->ppn);
     }

@@ -30,12 +30,7 @@ AcpiPm::AcpiPm(TimerQueue& timers, IrqLine sci, std::function<void()> power_off)
                     arm();
                 }),
       pm_ports_(
-          [this](u16 offset, unsigned size) {
-              u32 value = 0;
-              for (unsigned i = 0; i < size; ++i)
-                  value |= u32{pm_read(static_cast<u16>(offset + i))} << (i * 8);
-              return value;
-          },
+          [this](u16 offset, unsigned size) { return pm_read(offset, size); },
           [this](u16 offset, unsigned size, u32 value) { pm_write(offset, size, value); }, 4),
       gpe_ports_(
           [this](u16 offset, unsigned) {
@@ -66,23 +61,16 @@ u16 AcpiPm::pm1_status() {
     return state_.status;
 }
 
-u8 AcpiPm::pm_read(u16 offset) {
-    unsigned shift = (offset & 1) * 8;
-    switch (offset & ~1) {
-        case 0x00:
-            return static_cast<u8>(pm1_status() >> shift);
-        case 0x02:
-            return static_cast<u8>(state_.enable >> shift);
-        case 0x04:
-            return static_cast<u8>(state_.control >> shift);
-        case 0x08:
-        case 0x0A: {
-            u64 ticks = timer_ticks() & ((u64{1} << kTimerBits) - 1);
-            return static_cast<u8>(ticks >> (offset & 3) * 8);
-        }
-        default:
-            return 0;
+/// All registers as they are at one moment: bytes of the timer read one after the other would not be one value of it.
+u32 AcpiPm::pm_read(u16 offset, unsigned size) {
+    const u64 first = pm1_status() | u64{state_.enable} << 16 | u64{state_.control} << 32;
+    const u64 timer = timer_ticks() & ((u64{1} << kTimerBits) - 1);
+    u32 value = 0;
+    for (unsigned i = 0, at = offset; i < size; ++i, ++at) {
+        const u64 byte = at < 8 ? first >> at * 8 : at < 12 ? timer >> (at - 8) * 8 : 0;
+        value |= static_cast<u32>(byte & 0xFF) << (i * 8);
     }
+    return value;
 }
 
 void AcpiPm::pm_write(u16 offset, unsigned size, u32 value) {

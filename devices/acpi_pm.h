@@ -35,7 +35,7 @@ class AcpiPm final : public Device {
    private:
     u64 timer_ticks() const;
     u16 pm1_status();
-    u8 pm_read(u16 offset);
+    u32 pm_read(u16 offset, unsigned size);
     void pm_write16(u16 offset, u16 value, u16 written);
     void pm_write(u16 offset, unsigned size, u32 value);
     void write_control(u16 value);

@@ -6,6 +6,7 @@
 #include <deque>
 #include <memory>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "core/clock.h"
@@ -31,9 +32,10 @@ namespace shadowbox::test {
 
 class ManualClock final : public GuestClock {
    public:
-    GuestNs now() const override { return now_; }
+    GuestNs now() const override { return std::exchange(now_, now_ + step_); }
     u64 wall_base_seconds() const override { return 1'700'000'000; }  // 2023-11-14 22:13:20 UTC, a Tuesday
-    GuestNs now_ = 0;
+    mutable GuestNs now_ = 0;
+    GuestNs step_ = 0;  ///< that passes with each look at the clock
 };
 
 /// No log lines about odd guests while it lives.
