@@ -73,9 +73,9 @@ class BlockCache {
     Block* known(const Vcpu& cpu, u64 rip) const;
     /// Bytes of a page changed: kills the blocks that overlap. On the owner's thread.
     void invalidate(Ppn ppn, u32 offset, u32 size);
-    /// From any thread: queues invalidate() for the owner.
     /// The bytes are decoded code of this vCPU.
     bool holds_code(Ppn ppn, u32 offset, u32 size) const;
+    /// From any thread: queues invalidate() for the owner.
     void post_invalidate(Ppn ppn, u32 offset, u32 size);
     void drain_posted();
     void flush();

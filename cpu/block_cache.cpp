@@ -83,21 +83,21 @@ Block* BlockCache::probe(const Vcpu& cpu, u64 rip) const {
     if (!block || block->rip != rip || block->mode != cpu.mode) return nullptr;
     u64 linear = cpu.mode & mode_bits::kLong64 ? rip : (rip + (cpu.mode >> 32)) & 0xFFFFFFFF;
     const CodeTlbEntry* entry = cpu.mmu.context()->probe_code(linear);
-    if (!entry || (entry->ppn & ~(u64{1} << 63)) != block->ppn) return nullptr;
+    if (!entry || entry->ppn() != block->ppn) return nullptr;
     return !block->crosses() || still_crosses(cpu, *block) ? block : nullptr;
 }
 
 /// The second page is in the code TLB, and the one that the block was made from.
 bool BlockCache::still_crosses(const Vcpu& cpu, const Block& block) const {
     const CodeTlbEntry* entry = cpu.mmu.context()->probe_code(block.second_page());
-    return entry && (entry->ppn & ~(u64{1} << 63)) == block.second_ppn;
+    return entry && entry->ppn() == block.second_ppn;
 }
 
 Block* BlockCache::known(const Vcpu& cpu, u64 rip) const {
     u64 linear = cpu.mode & mode_bits::kLong64 ? rip : (rip + (cpu.mode >> 32)) & 0xFFFFFFFF;
     const CodeTlbEntry* entry = cpu.mmu.context()->probe_code(linear);
     if (!entry) return nullptr;
-    const u64 ppn = entry->ppn & ~(u64{1} << 63);
+    const u64 ppn = entry->ppn();
     for (Block* block = buckets_[bucket_of(rip, ppn)]; block; block = block->next_in_bucket) {
         if (block->rip == rip && block->mode == cpu.mode && block->ppn == ppn && (!block->crosses() || still_crosses(cpu, *block))) return block;
     }
@@ -223,7 +223,7 @@ Block* BlockCache::find(Vcpu& cpu) {
         if (code.kind == Resolved::Kind::kHost) entry = cpu.mmu.context()->probe_code(linear);
     }
     if (!entry) return fetch_failed(cpu, code, linear);
-    Ppn ppn(entry->ppn & ~(u64{1} << 63));
+    Ppn ppn(entry->ppn());
     const u8* host_page = reinterpret_cast<const u8*>((linear & ~kPageOffsetMask) + entry->host_delta);
     if (!cpu.single) {
         for (Block* block = buckets_[bucket_of(cpu.rip, ppn.value)]; block; block = block->next_in_bucket) {
@@ -314,7 +314,7 @@ Block* BlockCache::decode_crossing(Vcpu& cpu, u64 linear, Ppn ppn, const u8* hos
     *block = *once;
     std::copy_n(once->insns, 2, block->insns);
     block->ppn = ppn.value;
-    block->second_ppn = entry->ppn & ~(u64{1} << 63);
+    block->second_ppn = entry->ppn();
     keep(block, offset);
     const Ppn tail(block->second_ppn);
     cpu.mmu.memory().mark_code(tail, 0, block->byte_count - first, &cpu.safepoint);

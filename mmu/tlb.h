@@ -28,7 +28,8 @@ struct TlbEntry {
 struct CodeTlbEntry {
     u64 tag = kNoTag;
     u64 host_delta = 0;
-    u64 ppn = 0;  ///< bit 63: global
+    u64 ppn_word = 0;  ///< PPN; bit 63: global
+    u64 ppn() const { return ppn_word & ~(u64{1} << 63); }
     u64 key = u64{1} << 63;  ///< code_key() of tag and ppn; empty: of no canonical page
 };
 

@@ -61,7 +61,7 @@ void VcpuMmu::Tables::empty(unsigned context_number, unsigned i, unsigned sides)
         if (in.writable(i)) write_right_lost = true;
         in.empty_write(i);
     }
-    if (!in.readable(i) && !in.writable(i)) data_filled[i] &= ~(u32{1} << context_number);
+    if (!in.readable(i) && !in.writable(i)) data_filled.remove(i, u32{1} << context_number);
 }
 
 void VcpuMmu::Tables::forget_slots(u32 contexts) {
@@ -76,7 +76,7 @@ void VcpuMmu::Tables::flush_front(u32 contexts, Which which) {
         [&](TlbContext& context, unsigned i) {
             return (concerns(context.read_ppn[i], which) ? kReadSide : 0) | (concerns(context.write_ppn[i], which) ? kWriteSide : 0);
         },
-        [&](CodeTlbEntry& entry) { return concerns(entry.ppn, which); });
+        [&](CodeTlbEntry& entry) { return concerns(entry.ppn_word, which); });
 }
 
 void VcpuMmu::Tables::drop_front(Vpn vpn, u32 contexts, Which which) {
@@ -94,9 +94,9 @@ void VcpuMmu::Tables::drop_front(Vpn vpn, u32 contexts, Which which) {
     for (u32 rest = code_filled[i] & contexts; rest; rest &= rest - 1) {
         unsigned number = static_cast<unsigned>(__builtin_ctz(rest));
         CodeTlbEntry& entry = context(number).code[i];
-        if (entry.tag != tag || !concerns(entry.ppn, which)) continue;
+        if (entry.tag != tag || !concerns(entry.ppn_word, which)) continue;
         entry = CodeTlbEntry();
-        code_filled[i] &= ~(u32{1} << number);
+        code_filled.remove(i, u32{1} << number);
     }
 }
 

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: MIT
 // All translation caches of one vCPU in one piece of memory: 8 PCID slots of three front TLBs (user,
 // supervisor, supervisor with AC) and a shadow table each, and the shadow table of global translations. For
-// every TLB index a mask tells which of the 24 contexts have that entry filled, so a flush or an INVLPG
-// touches filled entries only.
+// every TLB index a mask tells which of the 24 contexts have that entry filled, and a bit whether any has, so a flush or an
+// INVLPG touches filled entries only.
 #pragma once
 
 #include "core/host/memory_map.h"
@@ -59,8 +59,34 @@ struct VcpuMmu::Tables {
     MemoryMap map;
     Slot slots[kPcidSlots];
     u64 clock = 0;
-    u32 data_filled[kTlbEntries] = {};
-    u32 code_filled[kCodeTlbEntries] = {};
+    /// Which contexts have the entry of an index.
+    template <unsigned Entries>
+    struct Filled {
+        u32 contexts[Entries] = {};
+        u64 indices[Entries / 64] = {};  ///< whose `contexts` is not zero
+
+        u32 operator[](unsigned i) const { return contexts[i]; }
+        void add(unsigned i, u32 bit) {
+            contexts[i] |= bit;
+            indices[i / 64] |= u64{1} << i % 64;
+        }
+        void remove(unsigned i, u32 bit) {
+            contexts[i] &= ~bit;
+            if (!contexts[i]) indices[i / 64] &= ~(u64{1} << i % 64);
+        }
+        /// `visit(index, context number)` for each entry of `wanted`; it may remove the entry.
+        template <class Visit>
+        void for_each(u32 wanted, Visit visit) {
+            for (unsigned word = 0; word < Entries / 64; ++word) {
+                for (u64 rest = indices[word]; rest; rest &= rest - 1) {
+                    const unsigned i = word * 64 + static_cast<unsigned>(__builtin_ctzll(rest));
+                    for (u32 in = contexts[i] & wanted; in; in &= in - 1) visit(i, static_cast<unsigned>(__builtin_ctz(in)));
+                }
+            }
+        }
+    };
+    Filled<kTlbEntries> data_filled;
+    Filled<kCodeTlbEntries> code_filled;
     bool write_right_lost = false;
 
    private:
@@ -73,32 +99,15 @@ struct VcpuMmu::Tables {
 template <class Data, class Code>
 void VcpuMmu::Tables::sweep(u32 contexts, Data data, Code code) {
     forget_slots(contexts);
-    for (unsigned i = 0; i < kTlbEntries; ++i) {
-        // Most masks are empty: four at a time.
-        if (i % 4 == 0 &&
-            !((data_filled[i] | data_filled[i + 1] | data_filled[i + 2] | data_filled[i + 3]) & contexts)) {
-            i += 3;
-            continue;
-        }
-        for (u32 rest = data_filled[i] & contexts; rest; rest &= rest - 1) {
-            unsigned number = static_cast<unsigned>(__builtin_ctz(rest));
-            if (unsigned sides = data(context(number), i)) empty(number, i, sides);
-        }
-    }
-    for (unsigned i = 0; i < kCodeTlbEntries; ++i) {
-        if (i % 4 == 0 &&
-            !((code_filled[i] | code_filled[i + 1] | code_filled[i + 2] | code_filled[i + 3]) & contexts)) {
-            i += 3;
-            continue;
-        }
-        for (u32 rest = code_filled[i] & contexts; rest; rest &= rest - 1) {
-            unsigned number = static_cast<unsigned>(__builtin_ctz(rest));
-            CodeTlbEntry& entry = context(number).code[i];
-            if (!code(entry)) continue;
-            entry = CodeTlbEntry();
-            code_filled[i] &= ~(u32{1} << number);
-        }
-    }
+    data_filled.for_each(contexts, [&](unsigned i, unsigned number) {
+        if (unsigned sides = data(context(number), i)) empty(number, i, sides);
+    });
+    code_filled.for_each(contexts, [&](unsigned i, unsigned number) {
+        CodeTlbEntry& entry = context(number).code[i];
+        if (!code(entry)) return;
+        entry = CodeTlbEntry();
+        code_filled.remove(i, u32{1} << number);
+    });
 }
 
 }  // namespace shadowbox

@@ -150,7 +150,7 @@ void VcpuMmu::fill(Gva gva, const Translation& t, u8* page, MemoryAccess access,
     if (access == MemoryAccess::kExecute) {
         unsigned i = TlbContext::code_index(tag);
         context.code[i] = CodeTlbEntry{tag, reinterpret_cast<u64>(page) - tag, ppn_word, TlbContext::code_key(tag, t.ppn.value)};
-        tables_->code_filled[i] |= bit;
+        tables_->code_filled.add(i, bit);
         return;
     }
     unsigned i = TlbContext::index(tag);
@@ -165,7 +165,7 @@ void VcpuMmu::fill(Gva gva, const Translation& t, u8* page, MemoryAccess access,
         if (context.writable(i) && !(may_write && entry.write_tag == tag)) tables_->write_right_lost = true;
         may_write ? context.set_write(i, tag, page, ppn_word) : context.empty_write(i);
     }
-    tables_->data_filled[i] |= bit;
+    tables_->data_filled.add(i, bit);
 }
 
 void VcpuMmu::wait_for_page() {
@@ -214,7 +214,7 @@ void VcpuMmu::for_each_entry(const std::function<void(Vpn, Ppn, const char*)>& v
             if (write && !same) show(entry.write_tag, context.write_ppn[i], false, true, false);
         }
         for (const CodeTlbEntry& entry : context.code) {
-            if (entry.tag != kNoTag) show(entry.tag, entry.ppn, false, false, true);
+            if (entry.tag != kNoTag) show(entry.tag, entry.ppn_word, false, false, true);
         }
     }
 }

@@ -139,7 +139,7 @@ bool VcpuMmu::apply(const DropRequest& request) {
         if (!request.write_only && named(context.read_ppn[i])) sides |= Tables::kReadSide;
         return sides;
     };
-    auto code = [&](CodeTlbEntry& entry) { return !request.write_only && named(entry.ppn); };
+    auto code = [&](CodeTlbEntry& entry) { return !request.write_only && named(entry.ppn_word); };
     if (request.everything || !sorted.empty()) tables_->sweep(Tables::all_contexts(), data, code);
     // The flag covers entries replaced since the last safepoint: their pointers may have been in use until
     // now.

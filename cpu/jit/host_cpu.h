@@ -5,8 +5,8 @@
 namespace shadowbox::jit {
 
 struct HostCpu {
-    bool bmi2, avx;
+    bool bmi2;
 };
-inline const HostCpu kHostCpu = {__builtin_cpu_supports("bmi2") != 0, __builtin_cpu_supports("avx") != 0};
+inline const HostCpu kHostCpu = {__builtin_cpu_supports("bmi2") != 0};
 
 }  // namespace shadowbox::jit

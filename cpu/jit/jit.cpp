@@ -78,12 +78,12 @@ void Jit::report(const Translator& translator, const u8* start) const {
 bool Jit::read_code(const Block& block, u8* to) const {
     const u64 linear = block.linear();
     const CodeTlbEntry* entry = cpu_.mmu.context()->probe_code(linear);
-    if (!entry || (entry->ppn & ~(u64{1} << 63)) != block.ppn) return false;
+    if (!entry || entry->ppn() != block.ppn) return false;
     const unsigned on_page = std::min<unsigned>(block.byte_count, static_cast<unsigned>(kPageSize - (linear & kPageOffsetMask)));
     guest_copy_out(to, reinterpret_cast<const u8*>(linear + entry->host_delta), on_page);
     if (!block.crosses()) return true;
     const CodeTlbEntry* second = cpu_.mmu.context()->probe_code(block.second_page());
-    if (!second || (second->ppn & ~(u64{1} << 63)) != block.second_ppn) return false;
+    if (!second || second->ppn() != block.second_ppn) return false;
     guest_copy_out(to + on_page, reinterpret_cast<const u8*>(block.second_page() + second->host_delta), block.byte_count - on_page);
     return true;
 }

@@ -56,7 +56,7 @@ struct Link {
 };
 
 /// What of a translator's means a block does without, because they failed there again and again.
-enum Avoid : u8 { kAvoidGroups = 1, kAvoidSlots = 2, kAvoidTraces = 4 };
+enum Avoid : u8 { kAvoidGroups = 1, kAvoidSlots = 2 };
 
 struct JitCounters {
     u64 blocks = 0, instructions = 0, bytes = 0, entries = 0, flushes = 0, links = 0, fills = 0, cells = 0, exits[static_cast<unsigned>(ExitKind::kCount)] = {};

@@ -78,7 +78,6 @@ struct Frame {
     u64 fs_base, gs_base;
     i64 budget;
     i32 slot_misses;              ///< counts down
-    u32 unused;
     u64 spilled[11];              ///< the other registers while C++ runs
     u64 slot_offset;              ///< from kTlb, of the page slot that is being filled
     SegmentView segments[6];      ///< outside 64-bit mode

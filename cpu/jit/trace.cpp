@@ -20,7 +20,7 @@ bool Translator::choose_parts() {
         return true;
     };
     if (!add(block_)) return false;
-    while (long64() && !block_.crosses() && !(block_.code.avoid & kAvoidTraces) && parts_.size() < kMaxParts) {
+    while (long64() && !block_.crosses() && parts_.size() < kMaxParts) {
         Block* next = likely_successor();
         if (!next || next->crosses() || steps_.size() + next->insn_count > kMaxSteps) break;
         if (next == &block_) {

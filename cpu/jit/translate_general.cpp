@@ -279,14 +279,7 @@ bool Translator::load_address(unsigned i) {
     if (n.rm == kNoRegister && n.index == kNoRegister) {
         e_.load_imm(to, wide ? static_cast<u64>(n.disp) : static_cast<u32>(n.disp));
     } else {
-        Mem m;
-        m.disp = static_cast<i32>(n.disp);
-        if (n.rm != kNoRegister) m.base = read(n.rm, hRcx);
-        if (n.index != kNoRegister) {
-            m.index = read(n.index, hRdx);
-            m.scale = n.scale;
-        }
-        e_.lea(to, m, wide);
+        e_.lea(to, base_and_index(n, hRcx, hRdx), wide);
     }
     write(n.reg, to);
     return true;

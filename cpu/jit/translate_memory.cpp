@@ -31,6 +31,18 @@ bool Translator::address_is_constant(const Step& s, u64& gva) const {
     return true;
 }
 
+Mem Translator::base_and_index(const Insn& n, u8 base_scratch, u8 index_scratch) {
+    Mem m;
+    m.disp = static_cast<i32>(n.disp);
+    if (n.rm != kNoRegister) m.base = read(n.rm, base_scratch);
+    if (n.index != kNoRegister) {
+        m.index = read(n.index, index_scratch);
+        if (m.index == hRdx) rdx_group_ = -1;
+        m.scale = n.scale;
+    }
+    return m;
+}
+
 /// Destroys RDX when the index register is in the frame, keeps RFLAGS.
 void Translator::offset(const Step& s, u8 to) {
     const Insn& n = s.insn;
@@ -39,14 +51,7 @@ void Translator::offset(const Step& s, u8 to) {
         e_.load_imm(to, wide ? static_cast<u64>(n.disp) : n.asize == 2 ? static_cast<u32>(n.disp) : static_cast<u16>(n.disp));
         return;
     } else {
-        Mem m;
-        m.disp = static_cast<i32>(n.disp);
-        if (n.rm != kNoRegister) m.base = read(n.rm, to);
-        if (n.index != kNoRegister) {
-            m.index = read(n.index, hRdx);
-            if (m.index == hRdx) rdx_group_ = -1;
-            m.scale = n.scale;
-        }
+        const Mem m = base_and_index(n, to, hRdx);
         if (m.index == kNoIndex && m.disp == 0) {
             if (m.base != to || !wide) wide ? e_.mov(to, m.base) : e_.mov32(to, m.base);
         } else {
@@ -194,7 +199,7 @@ void Translator::end_groups() {
     rdx_group_ = -1;
 }
 
-/// Not worth a check of its own kind: a single access that has no page slot.
+/// The access goes by its group's check. A lone access without a page slot does not: a probe of its own is as short.
 bool Translator::in_group(const Access& access) const {
     if (access.group < 0) return false;
     const Group& group = groups_[static_cast<unsigned>(access.group)];

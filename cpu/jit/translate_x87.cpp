@@ -63,14 +63,7 @@ void Translator::store_x87_pointers(int ip, int dp) {
         } else if (n.rm == kNoRegister && n.index == kNoRegister) {
             e_.load_imm(hRax, static_cast<u64>(n.disp));
         } else {
-            Mem m;
-            m.disp = static_cast<i32>(n.disp);
-            if (n.rm != kNoRegister) m.base = read(n.rm, hRax);
-            if (n.index != kNoRegister) {
-                m.index = read(n.index, hRcx);
-                m.scale = n.scale;
-            }
-            e_.lea(hRax, m);
+            e_.lea(hRax, base_and_index(n, hRax, hRcx));
         }
         store_rax(cpu_.x87.data_pointer);
     }

@@ -81,7 +81,6 @@ void Translator::begin_part() {
 }
 
 void Translator::emit(unsigned i) {
-    current_ = i;
     begin(i);
     const Step& s = steps_[i];
     if (!translate(i)) {

@@ -163,6 +163,7 @@ class Translator {
     void write(unsigned guest, u8 host);             ///< 64-bit result to its home
     bool address_is_constant(const Step& s, u64& gva) const;
     void offset(const Step& s, u8 to);               ///< effective address into `to`
+    Mem base_and_index(const Insn& n, u8 base_scratch, u8 index_scratch);  ///< and displacement, loaded from the frame if need be
     void address(const Step& s, u8 to);              ///< linear address into `to`
     Mem probe(unsigned i, unsigned size, bool write, bool aligned = false);
     Mem probe_at(unsigned i, u8 base, i32 disp, unsigned size, bool write);  ///< at host register + disp
@@ -262,7 +263,6 @@ class Translator {
     bool x87_known_ = false;
     int x87_ip_ = -1, x87_dp_ = -1;  ///< steps whose FIP and FDP are not stored yet
     bool polled_ = false, wants_poll_ = false, ended_ = false;
-    unsigned current_ = 0;
     u8* start_ = nullptr;
 };
 

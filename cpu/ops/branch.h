@@ -38,7 +38,7 @@ template <bool SamePage>
         if constexpr (SamePage) return enter_block(cpu, to);
         if (cpu.mode & mode_bits::kLong64) {
             const CodeTlbEntry* entry = cpu.mmu.context()->probe_code(target);
-            if (entry && (entry->ppn & ~(u64{1} << 63)) == to->ppn) return enter_block(cpu, to);
+            if (entry && entry->ppn() == to->ppn) return enter_block(cpu, to);
         }
     }
     if (__builtin_expect(cpu.safepoint.attention.load(std::memory_order_relaxed) | cpu.single, 0)) {
