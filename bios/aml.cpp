@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 #include "bios/aml.h"
 
+#include <algorithm>
 #include <string>
 
 namespace shadowbox::aml {
@@ -82,9 +83,9 @@ Bytes integer(u64 value) {
     return out;
 }
 Bytes string(std::string_view text) {
-    Bytes out = {0x0D};
-    out.insert(out.end(), text.begin(), text.end());
-    out.push_back(0);
+    Bytes out(text.size() + 2);  // and the closing zero
+    out[0] = 0x0D;
+    std::copy(text.begin(), text.end(), out.begin() + 1);
     return out;
 }
 Bytes eisa_id(std::string_view id) {

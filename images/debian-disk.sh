@@ -4,7 +4,11 @@
 # on the screen and on ttyS0, with systemd and an address from DHCP. root has no password. Needs no loop device.
 # usage: debian-disk.sh OUT.img            set MIRROR to use another Debian mirror than the host's
 set -eu
-img=${1:?usage: debian-disk.sh OUT.img}
+. "$(dirname "$0")/recipe.sh"
+takes 1 1 "$@"
+needs mmdebstrap:mmdebstrap sfdisk:fdisk mke2fs:e2fsprogs grub-mkimage:grub-common
+needs_file /usr/lib/grub/i386-pc/boot.img:grub-pc-bin
+img=$1
 work=$(mktemp -d); trap 'rm -rf "$work"' EXIT
 echo "debian-disk.sh: unpacking Debian packages (a few minutes)" >&2
 mmdebstrap --mode=auto --variant=minbase --include=linux-image-amd64,systemd-sysv,systemd-resolved,udev,kmod,iproute2,login,passwd,dbus,ifupdown- \
@@ -33,8 +37,8 @@ menuentry "Debian" { linux /boot/$kernel root=UUID=$uuid ro console=tty0 console
 G
 size=$((2 * 1024)); first=2048
 truncate -s ${size}M "$img.part"
-printf 'label: dos\nstart=%d, type=83, bootable\n' $first | /sbin/sfdisk -q "$img.part"
-/sbin/mke2fs -q -t ext4 -U $uuid -E offset=$((first * 512)) -d "$work/root" "$img.part" $((size * 1024 - first / 2 - 64))k >/dev/null
+printf 'label: dos\nstart=%d, type=83, bootable\n' $first | sfdisk -q "$img.part"
+mke2fs -q -t ext4 -U $uuid -E offset=$((first * 512)) -d "$work/root" "$img.part" $((size * 1024 - first / 2 - 64))k >/dev/null
 grub-mkimage -O i386-pc -p '(hd0,msdos1)/boot/grub' -o "$work/core.img" biosdisk part_msdos ext2 normal linux serial terminal configfile
 dd if=/usr/lib/grub/i386-pc/boot.img of="$img.part" bs=440 count=1 conv=notrunc status=none
 dd if="$work/core.img" of="$img.part" bs=512 seek=1 conv=notrunc status=none

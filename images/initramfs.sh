@@ -9,16 +9,20 @@
 #   (nothing)   a shell on the console
 # usage: initramfs.sh OUT KERNEL_DIR     (KERNEL_DIR as made by kernel.sh: OUT/cloud); writes OUT/initramfs.gz and prints its path
 set -eu
-out=${1:?usage: initramfs.sh OUT KERNEL_DIR}; kernel=${2:?usage: initramfs.sh OUT KERNEL_DIR}
+. "$(dirname "$0")/recipe.sh"
+takes 2 2 "$@"
+out=$1; kernel=$2
+needs busybox:busybox-static cpio:cpio depmod:kmod modprobe:kmod gzip:gzip awk:mawk
+[ -d "$kernel/lib/modules" ] || { echo "initramfs.sh: $kernel is no directory of kernel.sh (no lib/modules in it)" >&2; exit 2; }
 mkdir -p "$out"
 root=$(mktemp -d); trap 'rm -rf "$root"' EXIT
 mkdir -p "$root"/{bin,proc,sys,dev,tmp,etc,modules}
-cp "$(command -v busybox || echo /bin/busybox)" "$root/bin/busybox"
+cp "$(command -v busybox)" "$root/bin/busybox"
 version=$(basename "$kernel"/lib/modules/*)
-/sbin/depmod -b "$kernel" "$version" 2>/dev/null || true
+depmod -b "$kernel" "$version" 2>/dev/null || true
 order=
 for module in virtio_pci virtio_blk virtio_net virtio_balloon virtio-rng virtio_console ata_piix sd_mod button evdev; do
-  for file in $(/sbin/modprobe -d "$kernel" -S "$version" --show-depends $module 2>/dev/null | awk '/^insmod/{print $2}'); do
+  for file in $(modprobe -d "$kernel" -S "$version" --show-depends $module 2>/dev/null | awk '/^insmod/{print $2}'); do
     name=$(basename "$file" .ko)
     case " $order " in *" $name "*) ;; *) cp "$file" "$root/modules/$name.ko"; order="$order $name" ;; esac
   done

@@ -2,6 +2,7 @@
 // AVX and AVX2 shuffles, permutations, blends, single elements; VPCMPxSTRM. Ops that move the same bits share a handler
 // whatever the elements are called: VPSHUFD is VPERMILPS, VPBLENDD is VBLENDPS.
 #include "cpu/ops/avx_operand.h"
+#include "cpu/ops/vector_elements.h"
 
 namespace shadowbox {
 
@@ -34,24 +35,6 @@ SB_VEX_BLEND_VARIABLE(avx_blendvps, "vblendvps")
 SB_VEX_BLEND_VARIABLE(avx_blendvpd, "vblendvpd")
 SB_VEX_BLEND_VARIABLE(avx_pblendvb, "vpblendvb")
 
-namespace {
-
-union Elements {
-    Xmm vector;
-    u64 qword[2];
-    u32 dword[4];
-    u16 word[8];
-    u8 byte[16];
-};
-
-template <class T>
-inline bool fetch_element(Vcpu& cpu, const Insn& insn, T& value) {
-    if (!insn.mem) return value = cpu.reg<T>(insn.rm), true;
-    return load_memory<T>(cpu, insn, value);
-}
-
-}  // namespace
-
 #define SB_VEX_INSERT(name, type, element, mask)                             \
     SB_OP(name) {                                                            \
         type value;                                                          \
@@ -72,17 +55,10 @@ SB_OP(avx_pinsrdq) {
     avx::set_zero_extended(cpu.vec[insn.reg], result.vector);
     return true;
 }
-/// imm8[7:6] picks the source element (memory: the only one), [5:4] the place, [3:0] elements to clear.
 SB_OP(avx_insertps) {
     Xmm b;
     if (!fetch32(cpu, insn, b)) return false;
-    unsigned imm = static_cast<u8>(insn.imm);
-    Elements from{b}, result{xmm(cpu, insn.vvvv)};
-    result.dword[imm >> 4 & 3] = from.dword[insn.mem ? 0 : imm >> 6];
-    for (unsigned i = 0; i < 4; ++i) {
-        if (imm >> i & 1) result.dword[i] = 0;
-    }
-    avx::set_zero_extended(cpu.vec[insn.reg], result.vector);
+    avx::set_zero_extended(cpu.vec[insn.reg], insert_single(insn, xmm(cpu, insn.vvvv), b));
     return true;
 }
 

@@ -2,7 +2,7 @@
 // Shuffles, unpacks, packs, inserts and extracts of MMX, SSE and SSE2. The immediate is known only at run
 // time, so elements
 // are picked by loads from the register file and joined in general registers.
-#include "cpu/ops/sse_operand.h"
+#include "cpu/ops/vector_elements.h"
 
 namespace shadowbox {
 
@@ -49,14 +49,6 @@ SB_MMX(mmx_packuswb, _mm_packus_epi16(side_by_side(a, b), a))
 
 namespace {
 
-/// Elements of a vector in memory order, picked by two or three bits of an immediate.
-union Elements {
-    Xmm vector;
-    u64 qword[2];
-    u32 dword[4];
-    u16 word[8];
-};
-
 inline u64 dword_pair(const u32* a, const u32* b, unsigned pick) {
     return a[pick & 3] | static_cast<u64>(b[pick >> 2 & 3]) << 32;
 }
@@ -84,16 +76,6 @@ SB_SSE(sse_pshufd, fetch128<true>, shuffle_dwords(b, b, immediate(insn)))
 SB_SSE(sse_pshuflw, fetch128<true>, from_u64(high64(b), shuffle_words(low64(b), immediate(insn))))
 SB_SSE(sse_pshufhw, fetch128<true>, from_u64(shuffle_words(high64(b), immediate(insn)), low64(b)))
 SB_MMX(mmx_pshufw, from_u64(shuffle_words(low64(b), immediate(insn))))
-
-namespace {
-
-template <class T>
-inline bool fetch_element(Vcpu& cpu, const Insn& insn, T& value) {
-    if (!insn.mem) return value = cpu.reg<T>(insn.rm), true;
-    return load_memory<T>(cpu, insn, value);
-}
-
-}  // namespace
 
 // Inserts and extracts write or read one element of the register file.
 #define SB_INSERT(name, type, element, mask)                                         \
@@ -130,18 +112,10 @@ SB_OP(sse_pextrdq) {
     cpu.gpr[insn.rm] = value;
     return true;
 }
-/// INSERTPS: imm8[7:6] picks the source element (memory: the only one), [5:4] the place, [3:0] elements to
-/// clear.
 SB_OP(sse_insertps) {
     Xmm b;
     if (!fetch32(cpu, insn, b)) return false;
-    unsigned imm = immediate(insn);
-    Elements source{b}, result{xmm(cpu, insn.reg)};
-    result.dword[imm >> 4 & 3] = source.dword[insn.mem ? 0 : imm >> 6];
-    for (unsigned i = 0; i < 4; ++i) {
-        if (imm >> i & 1) result.dword[i] = 0;
-    }
-    set_xmm(cpu, insn.reg, result.vector);
+    set_xmm(cpu, insn.reg, insert_single(insn, xmm(cpu, insn.reg), b));
     return true;
 }
 

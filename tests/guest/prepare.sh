@@ -1,8 +1,12 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: MIT
-# Makes the images that the guest tests boot, below OUT (build/images): what is there already is kept. usage: prepare.sh OUT
+# Makes the images that the guest tests boot, below OUT (build/images): what is there already is kept.
+# usage: prepare.sh OUT
 set -eu
-here=$(cd "$(dirname "$0")/../.." && pwd); out=${1:?usage: prepare.sh OUT}
+here=$(cd "$(dirname "$0")/../.." && pwd)
+. "$here/images/recipe.sh"
+takes 1 1 "$@"
+out=$1
 mkdir -p "$out"; out=$(cd "$out" && pwd)
 vmlinuz=$("$here/images/kernel.sh" "$out" cloud)
 "$here/images/kernel.sh" "$out" generic >/dev/null

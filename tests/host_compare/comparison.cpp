@@ -4,9 +4,8 @@
 #include <capstone/capstone.h>
 #include <fmt/format.h>
 
-#include <algorithm>
-
 #include "cpu/registers.h"
+#include "wild_path.h"
 
 namespace shadowbox::compare {
 
@@ -133,12 +132,6 @@ bool excused(const TestCase& c, const Outcome& n, const Outcome& e, const HostCp
     return (raised & 3) || ((raised & 0x3F) && n.vector >= 12 && n.vector <= 14);
 }
 
-bool landed_on_row_left_out(const TestCase& c, const std::vector<u16>& executed, const HostCpu& host) {
-    return std::any_of(executed.begin(), executed.end(), [&](u16 row) {
-        return std::find(c.row, c.row + c.insns, row) == c.row + c.insns && row_use(kOpcodeRows[row], c.mode32, host) != RowUse::kCompare;
-    });
-}
-
 std::string engine_difference(const TestCase& c, const Outcome& interpreted, const Outcome& other) {
     if (interpreted.kind != other.kind) return fmt::format(" ended as kind {} != {}", static_cast<int>(other.kind), static_cast<int>(interpreted.kind));
     if (interpreted.kind != Outcome::kException) return "";
@@ -147,14 +140,14 @@ std::string engine_difference(const TestCase& c, const Outcome& interpreted, con
     return text;
 }
 
-std::string difference(const TestCase& c, const Outcome& n, const Outcome& e) {
+std::string difference(const TestCase& c, const Outcome& n, const Outcome& e, u32 also_undefined) {
     if (e.kind == Outcome::kEndless) return " the emulated side does not end";
     if (e.kind != Outcome::kException) return " the emulated side ended oddly";
     std::string text = fault_difference(n, e);
     u64 width = c.mode32 ? 0xFFFFFFFF : ~u64{0};
     if ((n.end.rip ^ e.end.rip) & width) text += fmt::format(" RIP {:x} != {:x}", e.end.rip, n.end.rip);
     if (n.end.cs != e.end.cs) text += fmt::format(" CS {:x} != {:x}", e.end.cs, n.end.cs);
-    u64 flags = (rflags::kArithmetic & ~u64{undefined_at(c, n.end.rip)}) | rflags::kDF | rflags::kAC | rflags::kNT | rflags::kID | rflags::kTF | rflags::kRF;
+    u64 flags = (rflags::kArithmetic & ~u64{undefined_at(c, n.end.rip) | also_undefined}) | rflags::kDF | rflags::kAC | rflags::kNT | rflags::kID | rflags::kTF | rflags::kRF;
     if ((n.end.flags ^ e.end.flags) & flags) text += fmt::format(" flags {:x} != {:x}", e.end.flags & flags, n.end.flags & flags);
     for (unsigned i = 0; i < (c.mode32 ? 8 : 16); ++i) {
         if ((n.end.gpr[i] ^ e.end.gpr[i]) & width) text += fmt::format(" {} {:x} != {:x}", kNames[i], e.end.gpr[i] & width, n.end.gpr[i] & width);
@@ -169,21 +162,33 @@ std::string difference(const TestCase& c, const Outcome& n, const Outcome& e) {
     return text;
 }
 
-std::string run_once(const TestCase& c, NativeWorker& worker, EmulatedSide& emulated, Outcome& native, Outcome& guest) {
-    worker.shared().cases[0] = c;
-    worker.shared().count = 1;
-    worker.run();
-    native = worker.shared().outcomes[0];
-    emulated.run(c, guest);
-    if (native.kind != Outcome::kException) return "";
-    return difference(c, native, guest);
+Judgement judge(const TestCase& c, const Outcome& native, const Outcome& emulated, const Sides& sides) {
+    Judgement judgement{Judgement::kNone, difference(c, native, emulated)};
+    if (judgement.what.empty()) return judgement;
+    WildPath path = wild_path(c, sides.reference.executed(c), emulated.end.rip, sides.host);
+    if (!path.left_sequence) return judgement;
+    if (path.left_out) judgement.skip = Judgement::kLandedOnRowLeftOut;
+    else if (path.read_undefined) judgement.skip = Judgement::kReadUndefined;
+    else judgement.what = difference(c, native, emulated, path.undefined);
+    return judgement;
 }
 
-TestCase minimise(const TestCase& start, NativeWorker& worker, EmulatedSide& emulated, const Generator& generator) {
+std::string run_once(const TestCase& c, const Sides& sides, Outcome& native, Outcome& guest) {
+    sides.worker.shared().cases[0] = c;
+    sides.worker.shared().count = 1;
+    sides.worker.run();
+    native = sides.worker.shared().outcomes[0];
+    sides.emulated.run(c, guest);
+    if (native.kind != Outcome::kException) return "";
+    Judgement judgement = judge(c, native, guest, sides);
+    return judgement.skip ? "" : judgement.what;
+}
+
+TestCase minimise(const TestCase& start, const Sides& sides, const Generator& generator) {
     static Outcome native, guest;
     TestCase best = start;
     auto keep = [&](const TestCase& tried) {
-        if (run_once(tried, worker, emulated, native, guest).empty()) return false;
+        if (run_once(tried, sides, native, guest).empty()) return false;
         best = tried;
         return true;
     };

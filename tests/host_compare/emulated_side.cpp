@@ -179,9 +179,9 @@ void EmulatedSide::run_mixed(const TestCase& c, Outcome& out, u64 seed) {
     });
 }
 
-std::vector<u16> EmulatedSide::rows_executed(const TestCase& c) {
+std::vector<ExecutedInsn> EmulatedSide::executed(const TestCase& c) {
     load(c);
-    std::vector<u16> rows;
+    std::vector<ExecutedInsn> log;
     ExitReason reason = ExitReason::kBudget;
     cpu_->safepoint.enter();
     for (i64 left = kBudget; reason == ExitReason::kBudget && left > 0; --left) {
@@ -189,13 +189,13 @@ std::vector<u16> EmulatedSide::rows_executed(const TestCase& c) {
         if (cpu_->cpl == 3 && offset < kCodeSize) {
             u8 bytes[16] = {};
             memory_.read(Gpa(frame_of_code + offset), std::span(bytes, std::min<u64>(sizeof bytes, kCodeSize - offset)));
-            Insn insn;
-            if (decode_insn({cpu_->mode, cpu_->rip, &model_}, bytes, sizeof bytes, insn) == DecodeStatus::kOk) rows.push_back(static_cast<u16>(insn.row));
+            ExecutedInsn step{cpu_->rip, static_cast<u8>(cpu_->gpr[kRcx]), {}};
+            if (decode_insn({cpu_->mode, cpu_->rip, &model_}, bytes, sizeof bytes, step.insn) == DecodeStatus::kOk) log.push_back(step);
         }
         reason = cpu_->run(1);
     }
     cpu_->safepoint.leave();
-    return rows;
+    return log;
 }
 
 void EmulatedSide::run_sliced(const TestCase& c, Outcome& out, const std::function<i64(i64 left)>& next) {

@@ -33,6 +33,12 @@ class QuietMachine : public MachineBus, public ApicMessageSink, public EoiListen
 /// Who runs the case. kMixed: exact counts, and from slice to slice new blocks are translated at once or not at all.
 enum class Engine : u8 { kInterpreter, kTranslator, kMixed };
 
+struct ExecutedInsn {
+    u64 rip = 0;
+    u8 cl = 0;   ///< when it started
+    Insn insn;
+};
+
 class EmulatedSide {
  public:
     explicit EmulatedSide(bool low_page, Engine engine = Engine::kInterpreter);
@@ -40,8 +46,8 @@ class EmulatedSide {
     void run(const TestCase& c, Outcome& out, i64 slice = 0);
     /// kMixed: slices and who runs them follow from `seed`.
     void run_mixed(const TestCase& c, Outcome& out, u64 seed);
-    /// The rows that a run executes, those on which a wild jump lands included. kInterpreter only.
-    std::vector<u16> rows_executed(const TestCase& c);
+    /// What a run executes in the code pages, in order, those instructions included on which a wild jump lands. kInterpreter only.
+    std::vector<ExecutedInsn> executed(const TestCase& c);
     const CpuModel& model() const { return model_; }
     u64 retired() const { return retired_; }   ///< of the last run, the closing HLTs included
 

@@ -73,7 +73,7 @@ bool in_sanitizer_shadow([[maybe_unused]] const Outcome& guest) {
 #endif
 }
 
-struct Counts { u64 compared = 0, skipped_calls = 0, skipped_endless = 0, skipped_died = 0, skipped_vendor = 0, skipped_landed = 0, skipped_shadow = 0, failed = 0, sliced = 0; };
+struct Counts { u64 compared = 0, skipped_calls = 0, skipped_endless = 0, skipped_died = 0, skipped_vendor = 0, skipped_landed = 0, skipped_undefined = 0, skipped_shadow = 0, failed = 0, sliced = 0; };
 
 class Session {
  public:
@@ -119,8 +119,9 @@ class Session {
         fmt::print("host_compare: {} sequences compared in {:.1f} s, {} differ; {} of {} rows ran\n", counts_.compared, seconds, counts_.failed, compared, in_scope);
         const char* how = options_.engine == Engine::kMixed ? "with interpreter and translator taking turns" : "in slices of random budgets";
         fmt::print("  {} of them again {}\n", counts_.sliced, how);
-        fmt::print("  skipped sequences: {} made a system call, {} endless on the host, {} lost with a dead worker, {} met a vendor difference, {} jumped to a row left out\n", counts_.skipped_calls,
-                   counts_.skipped_endless, counts_.skipped_died, counts_.skipped_vendor, counts_.skipped_landed);
+        fmt::print("  skipped sequences: {} made a system call, {} endless on the host, {} lost with a dead worker, {} met a vendor difference\n", counts_.skipped_calls,
+                   counts_.skipped_endless, counts_.skipped_died, counts_.skipped_vendor);
+        fmt::print("  skipped after a wild jump: {} for a row left out, {} for an undefined flag that was read\n", counts_.skipped_landed, counts_.skipped_undefined);
         fmt::print("  rows not comparable here: {} system, {} without the host feature, {} vendor-specific{}\n", system, no_feature, vendor,
                    worker_.has_low_page() ? "" : "; 16-bit addresses only with faults (no low page)");
         if (counts_.skipped_shadow) fmt::print("  skipped sequences: {} reached the address sanitizer's own memory\n", counts_.skipped_shadow);
@@ -154,21 +155,22 @@ class Session {
             case Outcome::kException: break;
             default: ++counts_.skipped_died; return;
         }
-        std::string what = difference(c, native, guest);
-        if (!what.empty() && excused(c, native, guest, host_)) {
+        Judgement judgement = compare::judge(c, native, guest, sides_);
+        if (!judgement.what.empty() && excused(c, native, guest, host_)) {
             ++counts_.skipped_vendor;
             return;
         }
-        if (!what.empty() && landed_on_row_left_out(c, reference_.rows_executed(c), host_)) {
-            ++counts_.skipped_landed;
-            return;
+        switch (judgement.skip) {
+            case Judgement::kLandedOnRowLeftOut: ++counts_.skipped_landed; return;
+            case Judgement::kReadUndefined: ++counts_.skipped_undefined; return;
+            case Judgement::kNone: break;
         }
         ++counts_.compared;
         for (unsigned i = 0; i < c.insns; ++i) {
             ++runs_[c.row[i]];
             if (native.end.rip == kCode + c.starts[i] && native.vector != 1) break;
         }
-        if (!what.empty()) return failure(c, number, what);
+        if (!judgement.what.empty()) return failure(c, number, judgement.what);
         if (options_.engine == Engine::kMixed) check_mixed(c, number, guest, sliced);
         else if (options_.engine == Engine::kInterpreter && number % 4 == 0) check_slices(c, number, guest, sliced);
     }
@@ -202,8 +204,8 @@ class Session {
     void failure(const TestCase& c, u64 number, const std::string& what) {
         ++counts_.failed;
         static Outcome native, guest;
-        TestCase small = minimise(c, worker_, emulated_, generator_);
-        std::string again = run_once(small, worker_, emulated_, native, guest);
+        TestCase small = minimise(c, sides_, generator_);
+        std::string again = run_once(small, sides_, native, guest);
         fmt::print("\nDIFFERS (emulated != native):{}\n", what);
         fmt::print("  minimised:{}\n{}", again.empty() ? " (alone it agrees)" : again, again.empty() ? disassemble(c) : report(small, native, guest));
         fmt::print("  replay: host_compare --accel {} --seed {} --first {} --cases 1 --no-tables\n", options_.engine == Engine::kTranslator ? "jit" : "interp", options_.seed,
@@ -215,6 +217,7 @@ class Session {
     HostCpu host_;
     NativeWorker worker_;
     EmulatedSide emulated_, reference_;
+    Sides sides_{worker_, emulated_, reference_, host_};
     std::unique_ptr<EmulatedSide> mixed_;
     Generator generator_;
     Counts counts_;

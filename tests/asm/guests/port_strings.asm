@@ -1,33 +1,10 @@
 ; REP INS and OUTS on a port that hands out runs (F8H, guest_machine.h): across a page, to the segment's limit, backwards, by words.
 ; SPDX-License-Identifier: MIT
-    bits 16
-    org 0x7C00
-%macro CHECK 1
-    j%1 %%fine
-    jmp fail
-%%fine:
-%endmacro
-%macro STEP 1
-    mov byte [cs:step], %1
-%endmacro
-; The port counts: byte n of its stream is n * 7 + 3. Verifies CX bytes at ES:DI from stream position BX.
-start:
-    cli
-    xor ax, ax
-    mov ds, ax
-    mov es, ax
-    mov ss, ax
-    mov sp, 0x7000
-    mov cx, 256
-    xor di, di
-.vectors:
-    mov word [di], fail
-    mov word [di + 2], 0
-    add di, 4
-    loop .vectors
+%include "real16.inc"
+; The port counts: byte n of its stream is n * 7 + 3.
     cld
 
-    STEP 1                      ; words across a page end that splits one of them
+    CHECKPOINT 1                ; words across a page end that splits one of them
     mov ax, 0x1001
     mov es, ax                  ; linear 10010
     mov di, 0x0F01
@@ -43,7 +20,7 @@ start:
     mov cx, 512
     call verify
 
-    STEP 2                      ; bytes: nothing of the stream is lost or doubled
+    CHECKPOINT 2                ; bytes: nothing of the stream is lost or doubled
     mov di, 0x2000
     mov cx, 1000
     rep insb
@@ -51,7 +28,7 @@ start:
     mov cx, 1000
     call verify
 
-    STEP 3                      ; double words by a 32-bit count
+    CHECKPOINT 3                ; double words by a 32-bit count
     mov di, 0x3000
     mov ecx, 100
     rep insd
@@ -59,7 +36,7 @@ start:
     mov cx, 400
     call verify
 
-    STEP 4                      ; backwards
+    CHECKPOINT 4                ; backwards
     std
     mov di, 0x400F
     mov cx, 16
@@ -80,7 +57,7 @@ start:
     dec di
     loop .backwards
 
-    STEP 5                      ; the segment's end: #GP with the iterations before it done, none of the stream taken for the last
+    CHECKPOINT 5                ; the segment's end: #GP with the iterations before it done, none of the stream taken for the last
     mov word [13 * 4], .gp
     mov di, 0xFFF1
     mov cx, 100
@@ -100,11 +77,11 @@ start:
     mov cx, 14
     call verify
 
-    STEP 6                      ; OUTS: what the port is given must be its own stream from where it stands
+    CHECKPOINT 6                ; OUTS: what the port is given must be its own stream from where it stands
     mov si, 0x2000
     push es
     pop ds
-    mov al, 512 / 4             ; its write position: that of step 2
+    mov al, 512 / 4             ; its write position: that of checkpoint 2
     out 0xF9, al
     mov cx, 500
     rep outsw
@@ -115,9 +92,7 @@ start:
     in al, 0xF9                 ; how many bytes were wrong
     cmp al, 0
     CHECK e
-    mov al, 0
-    out 0xF4, al
-    hlt
+    PASS
 
 ; CX bytes at ES:DI are the stream from BX on; BX goes on.
 verify:
@@ -131,9 +106,3 @@ verify:
     inc di
     loop verify
     ret
-
-fail:
-    mov al, [cs:step]
-    out 0xF4, al
-    hlt
-step: db 0

@@ -1,32 +1,8 @@
 ; Real mode: segment arithmetic, the IVT, INT and IRET, limits, unreal mode, far transfers.
 ; SPDX-License-Identifier: MIT
-    bits 16
-    org 0x7C00
-%macro CHECK 1
-    j%1 %%fine
-    jmp fail
-%%fine:
-%endmacro
-%macro STEP 1
-    mov byte [cs:step], %1
-%endmacro
-start:
-    cli
-    xor ax, ax
-    mov ds, ax
-    mov es, ax
-    mov ss, ax
-    mov sp, 0x7000
-    ; every vector fails until a test sets its own
-    mov cx, 256
-    xor di, di
-.vectors:
-    mov word [di], fail
-    mov word [di + 2], 0
-    add di, 4
-    loop .vectors
+%include "real16.inc"
 
-    STEP 1                      ; base = selector * 16, and 16-bit offsets
+    CHECKPOINT 1                ; base = selector * 16, and 16-bit offsets
     mov ax, 0x0FFF
     mov es, ax
     mov byte [es:0x0010], 0x77  ; linear 10000
@@ -40,7 +16,7 @@ start:
     cmp byte [fs:bx + si], 0x66 ; bx + si wraps to 1
     CHECK e
 
-    STEP 2                      ; a word at offset FFFF crosses the limit: #GP, vector 13, no error code
+    CHECKPOINT 2                ; a word at offset FFFF crosses the limit: #GP, vector 13, no error code
     mov word [13 * 4], .gp
     mov bp, sp
     mov ax, 1
@@ -58,7 +34,7 @@ start:
     cmp sp, bp
     CHECK e
 
-    STEP 3                      ; stack: a push at SP 1 crosses the limit: #SS, vector 12
+    CHECKPOINT 3                ; stack: a push at SP 1 crosses the limit: #SS, vector 12
     mov word [12 * 4], .ss
     mov word [13 * 4], fail
     mov sp, 0x8000
@@ -73,7 +49,7 @@ start:
     add sp, 4
     mov sp, 0x7000
 
-    STEP 4                      ; INT n pushes FLAGS, CS, IP and clears IF and TF; IRET restores
+    CHECKPOINT 4                ; INT n pushes FLAGS, CS, IP and clears IF and TF; IRET restores
     mov word [0x40 * 4], .int40
     sti
     stc
@@ -102,7 +78,7 @@ start:
     iret
 .int_done:
 
-    STEP 5                      ; divide error: the return address is the instruction itself
+    CHECKPOINT 5                ; divide error: the return address is the instruction itself
     mov word [0], .de
     xor cx, cx
 .divide:
@@ -114,7 +90,7 @@ start:
     CHECK e
     add sp, 4
 
-    STEP 6                      ; INTO, INT3, BOUND
+    CHECKPOINT 6                ; INTO, INT3, BOUND
     mov word [4 * 4], .into
     mov al, 0x7F
     add al, 1
@@ -150,7 +126,7 @@ start:
     CHECK e
     add sp, 4
 
-    STEP 7                      ; invalid opcodes, and protected-mode ones
+    CHECKPOINT 7                ; invalid opcodes, and protected-mode ones
     mov word [6 * 4], .ud
 .ud_insn:
     ud2
@@ -170,7 +146,7 @@ start:
     CHECK e
     add sp, 4
 
-    STEP 8                      ; far call, far return with a release, LES and LDS
+    CHECKPOINT 8                ; far call, far return with a release, LES and LDS
     push word 0x1234
     call 0x0000:.far_target
     cmp sp, 0x7000
@@ -191,7 +167,7 @@ start:
     retf 2
 
 .unreal:
-    STEP 9                      ; unreal mode: the limit loaded in protected mode stays
+    CHECKPOINT 9                ; unreal mode: the limit loaded in protected mode stays
     lgdt [gdt_pointer]
     mov eax, cr0
     or al, 1
@@ -220,7 +196,7 @@ start:
     CHECK e
     add sp, 4
 
-    STEP 10                     ; interrupt vectors beyond the IDT's limit: #GP, or shutdown if that has none either
+    CHECKPOINT 10               ; interrupt vectors beyond the IDT's limit: #GP, or shutdown if that has none either
     mov word [13 * 4], .idt_gp
     lidt [short_idt]
 .int_insn:
@@ -233,7 +209,7 @@ start:
     add sp, 4
     lidt [full_idt]
 
-    STEP 11                     ; 32-bit operands and addresses by prefix; SMSW and LMSW; PUSHA, ENTER, LEAVE
+    CHECKPOINT 11               ; 32-bit operands and addresses by prefix; SMSW and LMSW; PUSHA, ENTER, LEAVE
     mov eax, 0x11112222
     mov ecx, 3
     mov edx, eax
@@ -258,7 +234,7 @@ start:
     CHECK e
     popa
 
-    STEP 12                     ; the stack pointer wraps inside its 64 KiB
+    CHECKPOINT 12               ; the stack pointer wraps inside its 64 KiB
     mov ax, 0x3000
     mov ss, ax
     xor sp, sp
@@ -272,16 +248,7 @@ start:
     pop ax
     cmp sp, 0
     CHECK e
-    xor ax, ax
-    out 0xF4, al
-    cli
-    hlt
-fail:
-    mov al, [cs:step]
-    out 0xF4, al
-    cli
-    hlt
-step: db 255
+    PASS
 limits: dw 0, 0
 pointer: dw 0, 0
     align 8

@@ -1,31 +1,9 @@
 ; Real mode in hot loops: segment registers loaded and stored, string instructions up, down and over the end of a segment, data and
 ; stack on the page of the code, code that changes itself and its neighbours again and again.
 ; SPDX-License-Identifier: MIT
-    bits 16
-    org 0x7C00
-%macro CHECK 1
-    j%1 %%fine
-    jmp fail
-%%fine:
-%endmacro
-%macro STEP 1
-    mov byte [cs:step], %1
-%endmacro
-start:
-    cli
-    xor ax, ax
-    mov ds, ax
-    mov es, ax
-    mov ss, ax
-    mov sp, 0x8C00              ; on a page with code of its own: see STEP 5
-    mov cx, 256
-    xor di, di
-.vectors:
-    mov word [di], fail
-    mov word [di + 2], 0
-    add di, 4
-    loop .vectors
-    STEP 1                      ; bases follow selectors: DS, ES, FS, GS by register, memory, stack
+%include "real16.inc"
+    mov sp, 0x8C00              ; on a page with code of its own: see CHECKPOINT 5
+    CHECKPOINT 1                ; bases follow selectors: DS, ES, FS, GS by register, memory, stack
     mov bp, 40
 .segments:
     mov ax, 0x2000
@@ -77,7 +55,7 @@ start:
     mov ds, ax
     dec bp
     jnz .segments
-    STEP 2                      ; strings up and down
+    CHECKPOINT 2                ; strings up and down
     mov bp, 20
 .strings:
     mov ax, 0x3000
@@ -85,7 +63,7 @@ start:
     xor ax, ax
     mov ds, ax
     cld
-    mov si, start
+    mov si, start16
     xor di, di
     mov edi, 0x55550000
     movsb
@@ -93,7 +71,7 @@ start:
     movsd
     cmp edi, 0x55550007
     CHECK e
-    mov eax, [start + 3]
+    mov eax, [start16 + 3]
     cmp [es:3], eax
     CHECK e
     mov eax, 0x11223344
@@ -131,7 +109,7 @@ start:
     CHECK e
     dec bp
     jnz .strings
-    STEP 3                      ; a word at FFFF: #GP from the loop that has run up to it
+    CHECKPOINT 3                ; a word at FFFF: #GP from the loop that has run up to it
     mov word [13 * 4], .gp
     mov di, 0xFF01
 .to_the_end:
@@ -146,7 +124,7 @@ start:
     cmp di, 0xFFFF
     CHECK e
     mov word [13 * 4], fail
-    STEP 4                      ; divisions, multiplications, carries over 16 bits
+    CHECKPOINT 4                ; divisions, multiplications, carries over 16 bits
     mov bp, 20
 .numbers:
     mov ax, 0x1234
@@ -168,7 +146,7 @@ start:
     CHECK e
     dec bp
     jnz .numbers
-    STEP 5                      ; code on the stack's page, beside what is pushed; then changed by the pushes
+    CHECKPOINT 5                ; code on the stack's page, beside what is pushed; then changed by the pushes
     mov si, piece
     mov di, 0x8A00
     xor ax, ax
@@ -194,7 +172,7 @@ start:
     CHECK e
     dec bp
     jnz .changing
-    STEP 6                      ; a string instruction that changes the code behind it, in its own block
+    CHECKPOINT 6                ; a string instruction that changes the code behind it, in its own block
     mov bp, 30
 .own:
     mov ax, bp
@@ -216,7 +194,7 @@ start:
     CHECK e
     dec bp
     jnz .own
-    STEP 7                      ; far calls through many segments to the same code
+    CHECKPOINT 7                ; far calls through many segments to the same code
     mov bp, 30
 .far:
     mov ax, bp
@@ -232,15 +210,7 @@ start:
     CHECK e
     dec bp
     jnz .far
-    xor al, al
-    out 0xF4, al
-    cli
-    hlt
-fail:
-    mov al, [cs:step]
-    out 0xF4, al
-    cli
-    hlt
+    PASS
 piece:
     mov dx, 0x5678
     ret
@@ -253,4 +223,3 @@ far_piece:
     retf
 target: dw 0, 0
 word_: dw 0
-step: db 0xFF

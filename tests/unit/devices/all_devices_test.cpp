@@ -2,17 +2,14 @@
 // What holds for every legacy device: save states are exact, register abuse harms nobody, idle costs nothing.
 #include <catch2/catch.hpp>
 
-#include "core/seeded_random.h"
-#include "test_board.h"
+#include "board_state.h"
 
 using namespace shadowbox;
+using test::answers;
 using test::Board;
+using test::note;
 
 namespace {
-
-/// What the guest has read so far, as one number: two machines that behave alike give the same.
-u64 seen = 0;
-void note(u64 value) { seen = (seen ^ value) * 0x9E3779B97F4A7C15 + 1; }
 
 /// A port of ours three times out of four, any size, any value; sometimes MMIO, input from outside or time.
 void poke(Board& b, SeededRandom& random) {
@@ -178,13 +175,6 @@ void watch(Board& b, SeededRandom& random) {
     note(b.resets), note(b.power_offs), note(b.a20);
 }
 
-std::string inspected(const Board& b) {
-    InspectNode node;
-    Inspector inspector(node);
-    for (Device* device : b.devices) device->inspect(inspector);
-    return inspect_text(node);
-}
-
 }  // namespace
 
 TEST_CASE("devices: a programmed machine that was loaded looks and goes on as the saved one") {
@@ -198,14 +188,10 @@ TEST_CASE("devices: a programmed machine that was loaded looks and goes on as th
         first.resets = first.power_offs = 0;
         test::load_board(second, first);
         CAPTURE(seed);
-        REQUIRE(inspected(second) == inspected(first));
+        REQUIRE(test::inspected(second) == test::inspected(first));
         SeededRandom one(seed), two(seed);
-        seen = 0;
-        watch(first, one);
-        u64 expected = seen;
-        seen = 0;
-        watch(second, two);
-        REQUIRE(seen == expected);
+        u64 expected = answers([&] { watch(first, one); });
+        REQUIRE(answers([&] { watch(second, two); }) == expected);
     }
 }
 
@@ -216,10 +202,7 @@ TEST_CASE("devices: random register abuse harms nobody, and is deterministic") {
         abuse(first, seed, 20'000);
         abuse(second, seed, 20'000);
         CHECK(first.save() == second.save());
-        InspectNode node;
-        Inspector inspector(node);
-        for (Device* device : first.devices) device->inspect(inspector);
-        CHECK_FALSE(inspect_text(node).empty());
+        CHECK_FALSE(test::inspected(first).empty());
     }
 }
 
@@ -230,9 +213,7 @@ TEST_CASE("devices: saved, loaded into a fresh machine and saved again is equal 
         abuse(first, seed, 5'000);
         std::vector<u8> saved = first.save();
         second.time.clock.now_ = first.time.clock.now_;
-        Archive archive(saved);
-        for (Device* device : second.devices) device->serialize(archive);
-        CHECK_FALSE(archive.failed());
+        CHECK(test::load_devices(second, saved));
         CHECK(second.save() == saved);
     }
 }
@@ -244,20 +225,12 @@ TEST_CASE("devices: whatever a guest does to a loaded machine, it answers as the
         abuse(first, seed, 3'000);
         test::load_board(second, first);
         for (unsigned round = 0; round < 10; ++round) {
-            seen = 0;
-            abuse(first, seed * 100 + round, 200);
-            u64 expected = seen;
-            seen = 0;
-            abuse(second, seed * 100 + round, 200);
+            u64 expected = answers([&] { abuse(first, seed * 100 + round, 200); });
             CAPTURE(seed, round);
-            REQUIRE(seen == expected);
+            REQUIRE(answers([&] { abuse(second, seed * 100 + round, 200); }) == expected);
         }
-        for (std::size_t i = 0; i < first.devices.size(); ++i) {
-            Archive a, b;
-            first.devices[i]->serialize(a), second.devices[i]->serialize(b);
-            CAPTURE(seed, first.devices[i]->name());
-            CHECK((a.bytes() == b.bytes()));
-        }
+        CAPTURE(seed);
+        CHECK(test::state_difference(first, second) == "");
     }
 }
 
@@ -268,9 +241,8 @@ TEST_CASE("devices: a loaded machine goes on as the saved one did") {
     first.out8(0x43, 0x34), first.out8(0x40, 0x00), first.out8(0x40, 0x10);
     first.out8(0x70, 0x0B), first.out8(0x71, 0x42);
     first.time.run_to(123'456'789);
-    Archive archive(first.save());
     second.time.clock.now_ = first.time.clock.now_;
-    for (Device* device : second.devices) device->serialize(archive);
+    CHECK(test::load_devices(second, first.save()));
     CHECK(second.intr == false);  // the line's level is the vCPU's to restore
     first.time.run_to(200'000'000), second.time.run_to(200'000'000);
     CHECK(first.save() == second.save());
@@ -283,12 +255,8 @@ TEST_CASE("devices: corrupt save states are refused or loaded, never crash") {
     abuse(source, 55, 2'000);
     std::vector<u8> saved = source.save();
     for (unsigned round = 0; round < 60; ++round) {
-        std::vector<u8> bytes = saved;
-        for (unsigned i = 0; i < 40; ++i) bytes[random.below(bytes.size())] = static_cast<u8>(random.next());
-        if (random.one_in(4)) bytes.resize(random.below(bytes.size()));
         Board b;
-        Archive archive(bytes);
-        for (Device* device : b.devices) device->serialize(archive);
+        test::load_devices(b, test::corrupted(saved, random, 40));
         abuse(b, round, 500);
     }
 }

@@ -2,11 +2,13 @@
 // What holds for every PCI device: save states are exact, register abuse harms nobody.
 #include <catch2/catch.hpp>
 
-#include "core/seeded_random.h"
+#include "board_state.h"
 #include "devices/vga.h"
 #include "pci_board.h"
 
 using namespace shadowbox;
+using test::answers;
+using test::note;
 
 namespace {
 
@@ -21,10 +23,6 @@ struct Full : test::PciBoard {
         set_up_pci(pci);
     }
 };
-
-/// What the guest has read so far, as one number.
-u64 seen = 0;
-void note(u64 value) { seen = (seen ^ value) * 0x9E3779B97F4A7C15 + 1; }
 
 /// An IDE command with a plausible task file, or a packet, most of them moving data.
 void command(Full& b, SeededRandom& random) {
@@ -127,16 +125,8 @@ TEST_CASE("pci devices: random register abuse harms nobody, and is deterministic
         Full first, second;
         abuse(first, seed, 4'000);
         abuse(second, seed, 4'000);
-        for (std::size_t i = 0; i < first.devices.size(); ++i) {
-            Archive a, b;
-            first.devices[i]->serialize(a), second.devices[i]->serialize(b);
-            INFO(first.devices[i]->name());
-            CHECK((a.bytes() == b.bytes()));
-        }
-        InspectNode node;
-        Inspector inspector(node);
-        for (Device* device : first.devices) device->inspect(inspector);
-        CHECK_FALSE(inspect_text(node).empty());
+        CHECK(test::state_difference(first, second) == "");
+        CHECK_FALSE(test::inspected(first).empty());
     }
 }
 
@@ -145,9 +135,7 @@ TEST_CASE("pci devices: saving changes nothing, also right after power-on") {
     for (Device* device : board.devices) device->reset();
     std::vector<u8> first = board.save();
     CHECK((board.save() == first));
-    Archive archive(first);
-    for (Device* device : board.devices) device->serialize(archive);
-    CHECK_FALSE(archive.failed());
+    CHECK(test::load_devices(board, first));
     CHECK((board.save() == first));
 }
 
@@ -159,18 +147,9 @@ TEST_CASE("pci devices: saved, loaded into a fresh machine and saved again is eq
         second.cdrom->insert(first.cdrom->medium() ? &second.compact_disc : nullptr);
         std::vector<u8> saved = first.save();
         second.time.clock.now_ = first.time.clock.now_;
-        Archive archive(saved);
-        for (Device* device : second.devices) device->serialize(archive);
-        CHECK_FALSE(archive.failed());
-        for (std::size_t i = 0; i < first.devices.size(); ++i) {
-            Archive a, b;
-            first.devices[i]->serialize(a), second.devices[i]->serialize(b);
-            INFO(first.devices[i]->name());
-            auto at = std::mismatch(a.bytes().begin(), a.bytes().end(), b.bytes().begin()).first -
-                      a.bytes().begin();
-            CAPTURE(seed, at);
-            CHECK((a.bytes() == b.bytes()));
-        }
+        CHECK(test::load_devices(second, saved));
+        CAPTURE(seed);
+        CHECK(test::state_difference(first, second) == "");
     }
 }
 
@@ -184,13 +163,9 @@ TEST_CASE("pci devices: whatever a guest does to a loaded machine, it answers as
         load_frame_buffer(second, first);
         test::load_board(second, first);
         for (unsigned round = 0; round < 10; ++round) {
-            seen = 0;
-            abuse(first, seed * 100 + round, 100);
-            u64 expected = seen;
-            seen = 0;
-            abuse(second, seed * 100 + round, 100);
+            u64 expected = answers([&] { abuse(first, seed * 100 + round, 100); });
             CAPTURE(seed, round);
-            REQUIRE(seen == expected);
+            REQUIRE(answers([&] { abuse(second, seed * 100 + round, 100); }) == expected);
         }
         VgaFrame one, two;
         first.vga.render(one), second.vga.render(two);
@@ -205,12 +180,8 @@ TEST_CASE("pci devices: corrupt save states are refused or loaded, never crash")
     abuse(source, 55, 1'000);
     std::vector<u8> saved = source.save();
     for (unsigned round = 0; round < 30; ++round) {
-        std::vector<u8> bytes = saved;
-        for (unsigned i = 0; i < 60; ++i) bytes[random.below(bytes.size())] = static_cast<u8>(random.next());
-        if (random.one_in(4)) bytes.resize(random.below(bytes.size()));
         Full b;
-        Archive archive(bytes);
-        for (Device* device : b.devices) device->serialize(archive);
+        test::load_devices(b, test::corrupted(saved, random, 60));
         abuse(b, round, 200);
         VgaFrame frame;
         b.vga.render(frame);

@@ -3,6 +3,7 @@
 // on state that no register shows. (Random programs on loaded machines: all_devices_test, pci_devices_test.)
 #include <catch2/catch.hpp>
 
+#include "board_state.h"
 #include "devices/vga.h"
 #include "pci_board.h"
 

@@ -64,6 +64,17 @@ struct Memory {
     ZeroFillPager pager;
     GuestMemory guest{*pool, pager, VmId(1)};
     Memory() { guest.map_ram(Ppn(0), kPages); }
+
+    template <class T>
+    void put(u64 where, T value) {
+        guest.write(Gpa(where), std::span(reinterpret_cast<const u8*>(&value), sizeof value));
+    }
+    template <class T>
+    T get(u64 where) {
+        T value{};
+        guest.read(Gpa(where), std::span(reinterpret_cast<u8*>(&value), sizeof value));
+        return value;
+    }
 };
 
 /// A line that records its level and counts rising edges.
@@ -258,23 +269,5 @@ struct Board {
         return archive.bytes();
     }
 };
-
-/// Carries everything over that a save state of the board's owner holds: devices, memory, the A20 gate, the disk, the time.
-inline void load_board(Board& to, Board& from) {
-    std::vector<u8> page(kPageSize);
-    for (u64 i = 0; i < Memory::kPages; ++i) {
-        from.memory.guest.read(Gpa(i * kPageSize), page);
-        to.memory.guest.write(Gpa(i * kPageSize), page);
-    }
-    to.disk.content = from.disk.content;
-    to.intr = from.intr;
-    to.time.clock.now_ = from.time.clock.now_;
-    Archive saving;
-    from.gate.serialize(saving);
-    for (Device* device : from.devices) device->serialize(saving);
-    Archive loading(saving.bytes());
-    to.gate.serialize(loading);
-    for (Device* device : to.devices) device->serialize(loading);
-}
 
 }  // namespace shadowbox::test

@@ -6,6 +6,7 @@
 #include <memory>
 #include <utility>
 
+#include "board_state.h"
 #include "devices/virtio_pci.h"
 #include "pci_board.h"
 
@@ -85,15 +86,9 @@ struct VirtioRig : PciBoard {
     }
 
     template <class T>
-    void put(u64 where, T value) {
-        memory.guest.write(Gpa(where), std::span(reinterpret_cast<const u8*>(&value), sizeof value));
-    }
+    void put(u64 where, T value) { memory.put(where, value); }
     template <class T>
-    T get(u64 where) {
-        T value{};
-        memory.guest.read(Gpa(where), std::span(reinterpret_cast<u8*>(&value), sizeof value));
-        return value;
-    }
+    T get(u64 where) { return memory.get<T>(where); }
     void put_bytes(u64 where, const std::vector<u8>& bytes) { memory.guest.write(Gpa(where), bytes); }
     void describe_at(u64 table, unsigned index, u64 where, u32 size, u16 flags, u16 next = 0) {
         u64 at = table + index * 16;
@@ -126,15 +121,9 @@ struct VirtioRig : PciBoard {
         other.time.clock.now_ = time.clock.now_;
         other.ring_size = ring_size;
         std::copy(std::begin(seen), std::end(seen), other.seen);
-        Archive archive(saved);
-        for (shadowbox::Device* each : other.devices) each->serialize(archive);
-        loaded_well = !archive.failed();
-        for (std::size_t i = 0; i < devices.size(); ++i) {
-            Archive one, two;
-            devices[i]->serialize(one), other.devices[i]->serialize(two);
-            if (one.bytes() == two.bytes()) continue;
-            auto at = std::mismatch(one.bytes().begin(), one.bytes().end(), two.bytes().begin(), two.bytes().end()).first - one.bytes().begin();
-            WARN("not the same after loading: " << devices[i]->name() << " at byte " << at);
+        loaded_well = load_devices(other, saved);
+        if (std::string where = state_difference(*this, other); !where.empty()) {
+            WARN("not the same after loading: " << where);
             loaded_well = false;
         }
         other.loaded_well = loaded_well;

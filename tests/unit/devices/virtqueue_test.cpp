@@ -23,15 +23,9 @@ struct Ring {
         queue.descriptors = kTable, queue.driver_ring = kAvailable, queue.device_ring = kUsed;
     }
     template <class T>
-    void put(u64 where, T value) {
-        memory.guest.write(Gpa(where), std::span(reinterpret_cast<const u8*>(&value), sizeof value));
-    }
+    void put(u64 where, T value) { memory.put(where, value); }
     template <class T>
-    T get(u64 where) {
-        T value{};
-        memory.guest.read(Gpa(where), std::span(reinterpret_cast<u8*>(&value), sizeof value));
-        return value;
-    }
+    T get(u64 where) { return memory.get<T>(where); }
     void describe(u64 table, unsigned index, u64 where, u32 size, u16 flags, u16 next = 0) {
         put<u64>(table + index * 16, where), put<u32>(table + index * 16 + 8, size);
         put<u16>(table + index * 16 + 12, flags), put<u16>(table + index * 16 + 14, next);
