@@ -205,8 +205,8 @@ void Jit::forget(Block& block) {
     if (!(block.mode & mode_bits::kLong64)) set_jump(block.mode, block.rip, nullptr);
     for (JumpTable& table : tables_) {
         if (table.mode != block.mode) continue;
-        JumpEntry& entry = table.entries[jump_index(block.rip)];
-        if (entry.rip == block.rip) entry = JumpEntry{};
+        const unsigned index = jump_index(block.rip);
+        if (table.entries[index].rip == block.rip) table.entries[index] = empty_jump_entry(index);
     }
     const u8 avoid = block.code.avoid;
     block.code = BlockCode{};
@@ -219,16 +219,23 @@ void Jit::flush() {
     links_.resize(1);
     group_exits_.clear();
     cells_.clear();
-    if (legacy_table_) std::fill_n(legacy_table_.get(), kJumpEntries, JumpEntry{});
+    if (legacy_table_) clear_jumps(legacy_table_.get());
     for (JumpTable& table : tables_) {
-        if (table.entries) std::fill_n(table.entries.get(), kJumpEntries, JumpEntry{});
+        if (table.entries) clear_jumps(table.entries.get());
     }
+}
+
+void Jit::clear_jumps(JumpEntry* entries) {
+    for (unsigned i = 0; i < kJumpEntries; ++i) entries[i] = empty_jump_entry(i);
 }
 
 void Jit::select_jump_table(u64 mode) {
     table_mode_ = mode;
     if (!(mode & mode_bits::kLong64)) {
-        if (!legacy_table_) legacy_table_ = std::make_unique<JumpEntry[]>(kJumpEntries);
+        if (!legacy_table_) {
+            legacy_table_ = std::make_unique<JumpEntry[]>(kJumpEntries);
+            clear_jumps(legacy_table_.get());
+        }
         jump_table_ = legacy_table_.get();
         return;
     }
@@ -239,7 +246,7 @@ void Jit::select_jump_table(u64 mode) {
     }
     if (chosen->mode != mode || !chosen->entries) {
         if (!chosen->entries) chosen->entries = std::make_unique<JumpEntry[]>(kJumpEntries);
-        else std::fill_n(chosen->entries.get(), kJumpEntries, JumpEntry{});
+        clear_jumps(chosen->entries.get());
         chosen->mode = mode;
     }
     chosen->last_use = ++table_clock_;

@@ -125,11 +125,12 @@ class Jit {
     void connect(Link& link, u32 number, Block& to);
     static void point(const Link& link, const u8* target);
     Resume resume_cell(Block* block, unsigned cell);
+    static void clear_jumps(JumpEntry* entries);
     static unsigned jump_index(u64 rip) { return static_cast<unsigned>(rip & (kJumpEntries - 1)); }
     // Outside 64-bit mode (legacy_modes.cpp): all modes share one jump table, its keys have the mode's number above EIP.
     u32 mode_number(u64 mode);
     static unsigned jump_salt(u32 mode_number) { return mode_number * 0x9E3Bu & (kJumpEntries - 1); }
-    JumpEntry& jump_entry(u64 mode, u64 rip, u64& key);
+    unsigned legacy_jump_index(u64 mode, u64 rip, u64& key);
     void set_jump(u64 mode, u64 rip, const u8* code);
     static void view_segments(const Vcpu& cpu, SegmentView* views);
 

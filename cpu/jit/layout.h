@@ -26,10 +26,12 @@ constexpr HostReg kTlb = hR15;
 
 /// One entry of the cache for indirect jumps, indexed by the guest RIP.
 struct JumpEntry {
-    u64 rip = ~u64{0};            ///< never equal to a canonical RIP when empty
-    const u8* code = nullptr;     ///< the block's checked entry
+    u64 rip;
+    const u8* code;               ///< the block's checked entry
 };
 constexpr unsigned kJumpEntries = 65536;
+/// Its low bits belong to another place, so that whatever is looked up at `index` differs, canonical or not.
+constexpr JumpEntry empty_jump_entry(unsigned index) { return {~u64{index}, nullptr}; }
 
 /// Argument of the TLB fill: span in bytes, and these bits.
 constexpr u16 kFillWrite = 0x8000;       ///< the access at hand writes

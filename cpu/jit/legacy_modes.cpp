@@ -28,10 +28,10 @@ bool Jit::may_write_beside_code(u64 gva, unsigned size, const Resolved& found) {
 
 u32 Jit::mode_number(u64 mode) { return mode_numbers_.try_emplace(mode, static_cast<u32>(mode_numbers_.size()) + 1).first->second; }
 
-JumpEntry& Jit::jump_entry(u64 mode, u64 rip, u64& key) {
+unsigned Jit::legacy_jump_index(u64 mode, u64 rip, u64& key) {
     const u32 number = mode_number(mode);
     key = u64{number} << 32 | rip;
-    return legacy_table_[jump_index(rip) ^ jump_salt(number)];
+    return jump_index(rip) ^ jump_salt(number);
 }
 
 /// `code` null: no entry for it any more.
@@ -42,9 +42,10 @@ void Jit::set_jump(u64 mode, u64 rip, const u8* code) {
     }
     u64 key;
     if (!legacy_table_) return;
-    JumpEntry& entry = jump_entry(mode, rip, key);
+    const unsigned index = legacy_jump_index(mode, rip, key);
+    JumpEntry& entry = legacy_table_[index];
     if (code) entry = JumpEntry{key, code};
-    else if (entry.rip == key) entry = JumpEntry{};
+    else if (entry.rip == key) entry = empty_jump_entry(index);
 }
 
 }  // namespace shadowbox::jit
