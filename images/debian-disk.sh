@@ -2,16 +2,21 @@
 # SPDX-License-Identifier: MIT
 # A Debian 12 disk image (2 GiB raw, one ext4 partition, GRUB in the MBR gap) made by mmdebstrap: boots through SeaBIOS to a login prompt
 # on the screen and on ttyS0, with systemd and an address from DHCP. root has no password. Needs no loop device.
-# usage: debian-disk.sh OUT.img            set MIRROR to use another Debian mirror than the host's
+# usage: debian-disk.sh [--include PACKAGE,...] OUT.img    with more packages; set MIRROR to use another Debian mirror than the host's
 set -eu
 . "$(dirname "$0")/recipe.sh"
+more=
+if [ "${1:-}" = --include ] && [ $# -ge 2 ]; then
+  more=,$2
+  shift 2
+fi
 takes 1 1 "$@"
 needs mmdebstrap:mmdebstrap sfdisk:fdisk mke2fs:e2fsprogs grub-mkimage:grub-common
 needs_file /usr/lib/grub/i386-pc/boot.img:grub-pc-bin
 img=$1
 work=$(mktemp -d); trap 'rm -rf "$work"' EXIT
 echo "debian-disk.sh: unpacking Debian packages (a few minutes)" >&2
-mmdebstrap --mode=auto --variant=minbase --include=linux-image-amd64,systemd-sysv,systemd-resolved,udev,kmod,iproute2,login,passwd,dbus,ifupdown- \
+mmdebstrap --mode=auto --variant=minbase --include=linux-image-amd64,systemd-sysv,systemd-resolved,udev,kmod,iproute2,login,passwd,dbus,ifupdown-$more \
   --aptopt='Apt::Install-Recommends "false"' \
   --customize-hook='sed -i "s|^root:[^:]*:|root::|" "$1/etc/shadow"' \
   --customize-hook='echo shadowbox >"$1/etc/hostname"' \
