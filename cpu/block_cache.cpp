@@ -18,14 +18,15 @@
 namespace shadowbox {
 
 namespace {
-constexpr u64 kArenaBytes = 64u << 20;
+constexpr u64 kArenaBytes = 256u << 20;  ///< of addresses: the host gives memory as blocks fill it
 constexpr u32 kManyKills = 4;              ///< in quick succession: then blocks of the page die one by one
 constexpr GuestNs kThrashing = 5'000'000;  ///< a page whose code dies more often than that is thrashing
-constexpr unsigned kBuckets = 1 << 15;
+constexpr unsigned kBucketBits = 17;
 constexpr unsigned kMaxCells = kMaxBlockInsns + 1;
 constexpr u64 kMaxBlockBytes = sizeof(Block) + kMaxCells * sizeof(Insn);
 
-unsigned bucket_of(u64 rip, u64 ppn) { return static_cast<unsigned>((rip ^ rip >> 15 ^ ppn * 0x9E3779B1u) & (kBuckets - 1)); }
+/// Copies of a library lie at the same offsets of pages drawn at random: all bits of the address count.
+unsigned bucket_of(u64 rip, u64 ppn) { return static_cast<unsigned>((rip ^ ppn << 32) * 0x9E3779B97F4A7C15 >> (64 - kBucketBits)); }
 u64 lines_of(u32 offset, u32 size) {
     u32 first = offset / 64, last = std::min<u32>(offset + size - 1, kPageSize - 1) / 64;
     return (last == 63 ? ~u64{0} : (u64{1} << (last + 1)) - 1) & ~((u64{1} << first) - 1);
@@ -55,7 +56,7 @@ struct BlockCache::Posted {
     std::thread::id owner;
 };
 
-BlockCache::BlockCache(Vcpu& cpu) : cpu_(cpu), buckets_(kBuckets, nullptr), posted_(std::make_unique<Posted>()) {
+BlockCache::BlockCache(Vcpu& cpu) : cpu_(cpu), buckets_(1u << kBucketBits, nullptr), posted_(std::make_unique<Posted>()) {
     arena_size_ = kArenaBytes;
     arena_ = static_cast<u8*>(std::malloc(arena_size_));
     scratch_ = static_cast<Block*>(std::calloc(1, kMaxBlockBytes));

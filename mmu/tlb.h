@@ -14,8 +14,8 @@
 
 namespace shadowbox {
 
-constexpr unsigned kTlbEntries = 1024;
-constexpr unsigned kCodeTlbEntries = 1024;
+constexpr unsigned kTlbEntries = 8192;  ///< 32 MiB: random loads over as much took 2.7 s with 1024, 2.3 with 4096, 1.8 with 8192
+constexpr unsigned kCodeTlbBits = 12, kCodeTlbEntries = 1 << kCodeTlbBits;
 constexpr u64 kNoTag = 1;  ///< of an empty CodeTlbEntry
 
 struct TlbEntry {
@@ -65,8 +65,7 @@ struct TlbContext {
 
     static unsigned index(u64 gva) { return static_cast<unsigned>(gva >> kPageShift) % kTlbEntries; }
     /// Parts of programs lie at large powers of two from each other: a multiplication spreads their pages' numbers.
-    static unsigned code_index(u64 gva) { return static_cast<unsigned>((gva >> kPageShift) * 0x9E3779B97F4A7C15 >> 54); }
-    static_assert(kCodeTlbEntries == 1024);
+    static unsigned code_index(u64 gva) { return static_cast<unsigned>((gva >> kPageShift) * 0x9E3779B97F4A7C15 >> (64 - kCodeTlbBits)); }
 
     /// Page and PPN in one word: what emitted code compares to know that a page of code is still mapped where it was. Only pages
     /// of the 48-bit address space and PPNs below 2^27 have one; others get the empty entry's, and are never found equal.

@@ -18,7 +18,7 @@
 namespace shadowbox::jit {
 
 namespace {
-constexpr u64 kCodeBytes = 64u << 20;
+constexpr u64 kCodeBytes = 128u << 20;
 constexpr u8 kMaxCrossings = 16;  ///< then a block is translated again without shared checks
 constexpr u8 kMaxMisses = 3;      ///< then without page slots
 constexpr u64 kFrequentMissNs = 160;
