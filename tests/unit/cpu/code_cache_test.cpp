@@ -124,6 +124,67 @@ TEST_CASE("code cache: an eviction takes the oldest region and nothing else") {
     CHECK_FALSE(blocks.known(cpu, kHot));
 }
 
+TEST_CASE("code cache: links and traces that reach into an evicted region go with it") {
+    constexpr u64 kFirst = kHot + 0x40, kSecond = kHot + 0x60;
+    for (bool translate : {false, true}) {
+        CacheMachine machine(translate, true);
+        Vcpu& cpu = *machine.cpu;
+        BlockCache& blocks = *cpu.blocks;
+        machine.memory.write(Gpa(kFirst), std::vector<u8>{0x48, 0xFF, 0xC6, 0xEB, kSecond - kFirst - 5});  // inc rsi; jmp second
+        machine.memory.write(Gpa(kSecond), std::vector<u8>{0x48, 0xFF, 0xC7, 0xF4});                        // inc rdi; hlt
+        machine.go(kSecond, 1);
+        unsigned at = 1;
+        while (blocks.bytes_used() < 12 << 10) machine.go(kChain + at++ * kLink, 1);
+        for (unsigned i = 0; i < 3; ++i) machine.go(kFirst, 1);
+        Block *first = blocks.known(cpu, kFirst), *second = blocks.known(cpu, kSecond);
+        REQUIRE(first);
+        REQUIRE(second);
+        CHECK(blocks.region_of(first) == 1);
+        CHECK(blocks.region_of(second) == 0);
+        if (translate) CHECK(first->code.regions == 3);
+        else CHECK(first->link[0] == second);
+        while (blocks.evictions() == 0) machine.go(kChain + at++ * kLink, 1);
+        CHECK(blocks.known(cpu, kFirst) == first);
+        CHECK_FALSE(blocks.known(cpu, kSecond));
+        CHECK_FALSE(first->link[0]);
+        CHECK_FALSE(first->code.checked);
+        for (unsigned i = 0; i < 3; ++i) machine.go(kFirst, 1);
+        CHECK(cpu.gpr[kRsi] == 6);
+        CHECK(cpu.gpr[kRdi] == 7);
+    }
+}
+
+TEST_CASE("code cache: what evicted host code was linked to does not remember the link") {
+    constexpr u64 kFrom = 0x9800, kTo = kHot + 0x80;
+    CacheMachine machine(true, false);
+    Vcpu& cpu = *machine.cpu;
+    cpu.jit.reset();
+    REQUIRE(cpu.enable_jit(1, jit::Jit::kMinBytes));
+    machine.memory.write(Gpa(kFrom), std::vector<u8>{0x48, 0xFF, 0xC9, 0x0F, 0x85, 0x77, 0xE8, 0xFF, 0xFF, 0xF4});  // dec rcx; jnz to; hlt
+    machine.memory.write(Gpa(kTo), std::vector<u8>{0x48, 0xFF, 0xC7, 0xF4});                                        // inc rdi; hlt
+    static_assert(kFrom + 9 + 0xFFFFFFFFFFFFE877 == kTo);
+    machine.go(kFrom, 1);
+    Block* from = cpu.blocks->known(cpu, kFrom);
+    REQUIRE(from);
+    REQUIRE(from->code.checked);
+    unsigned at = 1;
+    while (cpu.jit->bytes_used() < 40 << 10) machine.go(kChain + at++ * kLink, 1);  // into the second region
+    machine.go(kTo, 1);
+    machine.go(kFrom, 2);
+    Block* to = cpu.blocks->known(cpu, kTo);
+    REQUIRE(to);
+    CHECK(to->code.incoming);
+    const u8* code = to->code.checked;
+    while (cpu.jit->counters().evictions == 0) machine.go(kChain + at++ % kLinks * kLink, 1);
+    CHECK_FALSE(from->code.checked);
+    CHECK(to->code.checked == code);
+    CHECK_FALSE(to->code.incoming);
+    machine.go(kFrom, 2);
+    machine.go(kFrom, 2);
+    CHECK(to->code.incoming);
+    CHECK(cpu.gpr[kRdi] == 4);
+}
+
 TEST_CASE("code cache: pages whose last block is evicted are data again") {
     CacheMachine machine(true, true);
     Vcpu& cpu = *machine.cpu;
