@@ -94,7 +94,9 @@ class BlockCache {
     /// Regions evicted.
     u64 evictions() const { return evictions_; }
     /// The region that `block`, which is kept, lies in.
-    unsigned region_of(const Block* block) const { return static_cast<unsigned>((reinterpret_cast<const u8*>(block) - arena_.get()) / region_bytes_); }
+    unsigned region_of(const Block* block) const {
+        return static_cast<unsigned>((reinterpret_cast<const u8*>(block) - arena_.get()) / region_bytes_);
+    }
     /// All blocks that are alive.
     template <class Visit>
     void each_block(Visit visit);
