@@ -3,8 +3,10 @@
 // mode, PPN); it ends at a control transfer, a mode-changing instruction, the page's end or kMaxInsns. An instruction that
 // crosses into the next page is a block of its own, good while that page too is mapped as it was.
 // Invalidation replaces the handlers of a dead block by one that looks the code up again, so links into it need no check.
+// The memory of blocks is divided into regions, filled in turn: when all are full the oldest is evicted (block_regions.cpp).
 #pragma once
 
+#include <array>
 #include <memory>
 #include <unordered_map>
 #include <vector>
@@ -18,6 +20,12 @@ namespace shadowbox {
 class Vcpu;
 struct Resolved;
 
+/// Blocks and host code each lie in so many regions; what is evicted, is evicted by region.
+constexpr unsigned kCodeRegions = 8;
+/// Of host code, for each vCPU; addresses only until it is filled, as for blocks, which take about four times as much.
+constexpr u64 kDefaultCodeBytes = 64u << 20;
+constexpr u64 kBlockBytesPerCodeByte = 4;
+
 /// Where a block's host code is entered (cpu/jit); all null without code. In the writable view.
 struct BlockCode {
     u8* frame_flags = nullptr;  ///< guest flags are in the frame
@@ -27,6 +35,7 @@ struct BlockCode {
     u8 crossings = 0;           ///< how often accesses that share a check were found on two pages
     u8 misses = 0;              ///< how often its page slots were found to miss all the time
     u8 avoid = 0;               ///< TranslationOptions that did not do; survives the code
+    u8 regions = 0;             ///< of the BlockCache, one bit each: where the blocks lie that the code was made from
 };
 
 struct Block {
@@ -62,7 +71,7 @@ unsigned fuse_compare_and_branch(Insn* insns, unsigned cells);
 /// The blocks of one vCPU. Other threads only post invalidations (queue under a mutex, then attention).
 class BlockCache {
  public:
-    explicit BlockCache(Vcpu& cpu);
+    explicit BlockCache(Vcpu& cpu, u64 bytes = kBlockBytesPerCodeByte * kDefaultCodeBytes);
     ~BlockCache();
 
     /// The block at cpu.rip in cpu.mode; decodes it if new. Raises the fetch fault and returns nullptr otherwise.
@@ -79,13 +88,25 @@ class BlockCache {
     void post_invalidate(Ppn ppn, u32 offset, u32 size);
     void drain_posted();
     void flush();
+    /// Room for blocks from now on, at least kMinBytes; all that there are go.
+    void resize(u64 bytes);
 
-    u64 bytes_used() const { return used_; }
-    u64 block_count() const { return count_; }
-    /// Grows with each flush(): blocks found before one are gone.
+    u64 bytes_used() const;
+    u64 block_count() const;
+    /// Regions evicted.
+    u64 evictions() const { return evictions_; }
+    /// The region that `block`, which is kept, lies in.
+    unsigned region_of(const Block* block) const {
+        return static_cast<unsigned>((reinterpret_cast<const u8*>(block) - arena_.get()) / region_bytes_);
+    }
+    /// All blocks that are alive.
+    template <class Visit>
+    void each_block(Visit visit);
+    /// Grows with each flush() and eviction: blocks found before one may be gone.
     u64 generation() const { return generation_; }
 
     static constexpr unsigned kJumpEntries = 8192;
+    static constexpr u64 kMinBytes = 32u << 10;
     static unsigned jump_index(u64 rip) { return static_cast<unsigned>((rip ^ rip >> 13) & (kJumpEntries - 1)); }
 
  private:
@@ -101,6 +122,8 @@ class BlockCache {
     Block* fetch_failed(Vcpu& cpu, const Resolved& code, u64 linear);
     Block* allocate(unsigned cells);
     void kill(Block* block);
+    void divide(u64 bytes);
+    void evict(unsigned region);
 
     struct CodePage {
         u64 lines = 0;
@@ -115,10 +138,23 @@ class BlockCache {
     std::vector<Block*> buckets_;
     std::unordered_map<u64, CodePage> pages_;
     std::unordered_map<u64, Killed> killed_;
-    u8* arena_ = nullptr;
-    u64 arena_size_ = 0, used_ = 0, count_ = 0, generation_ = 0;
+    struct Region { u64 used = 0, count = 0; };
+    std::unique_ptr<u8[]> arena_;
+    u64 region_bytes_ = 0;
+    std::array<Region, kCodeRegions> regions_;
+    unsigned region_ = 0;        ///< that is being filled; behind it comes the oldest
+    u64 generation_ = 0, evictions_ = 0;
     Block* scratch_ = nullptr;   // holds the one-instruction blocks that are not kept
     std::unique_ptr<Posted> posted_;
 };
+
+template <class Visit>
+void BlockCache::each_block(Visit visit) {
+    for (auto& [ppn, page] : pages_) {
+        for (Block* block = page.first; block; block = block->next_on_page) {
+            if (block->ppn != kInvalidPpn.value) visit(*block);
+        }
+    }
+}
 
 }  // namespace shadowbox

@@ -7,7 +7,6 @@
 #include <thread>
 
 #include "core/check.h"
-#include "core/host/memory_map.h"
 #include "cpu/absent_opcodes.h"
 #include "cpu/decoder.h"
 #include "cpu/jit/jit.h"
@@ -18,7 +17,6 @@
 namespace shadowbox {
 
 namespace {
-constexpr u64 kArenaBytes = 256u << 20;  ///< of addresses: the host gives memory as blocks fill it
 constexpr u32 kManyKills = 4;              ///< in quick succession: then blocks of the page die one by one
 constexpr GuestNs kThrashing = 5'000'000;  ///< a page whose code dies more often than that is thrashing
 constexpr unsigned kBucketBits = 17;
@@ -56,28 +54,14 @@ struct BlockCache::Posted {
     std::thread::id owner;
 };
 
-BlockCache::BlockCache(Vcpu& cpu) : cpu_(cpu), buckets_(1u << kBucketBits, nullptr), posted_(std::make_unique<Posted>()) {
-    arena_size_ = kArenaBytes;
-    arena_ = static_cast<u8*>(std::malloc(arena_size_));
+BlockCache::BlockCache(Vcpu& cpu, u64 bytes) : cpu_(cpu), buckets_(1u << kBucketBits, nullptr), posted_(std::make_unique<Posted>()) {
     scratch_ = static_cast<Block*>(std::calloc(1, kMaxBlockBytes));
-    VM_CHECK(arena_ && scratch_);
+    VM_CHECK(scratch_);
+    static_assert(kMinBytes / kCodeRegions >= kMaxBlockBytes);
+    divide(bytes);
 }
 
-BlockCache::~BlockCache() {
-    std::free(arena_);
-    std::free(scratch_);
-}
-
-void BlockCache::flush() {
-    for (auto& [ppn, page] : pages_) cpu_.mmu.memory().unmark_code(Ppn(ppn), &cpu_.safepoint);
-    std::fill(std::begin(jump_), std::end(jump_), nullptr);
-    std::fill(buckets_.begin(), buckets_.end(), nullptr);
-    pages_.clear();
-    if (cpu_.jit) cpu_.jit->flush();
-    used_ = count_ = 0;
-    ++generation_;
-    cpu_.block = nullptr;
-}
+BlockCache::~BlockCache() { std::free(scratch_); }
 
 Block* BlockCache::probe(const Vcpu& cpu, u64 rip) const {
     Block* block = jump_[jump_index(rip)];
@@ -103,15 +87,6 @@ Block* BlockCache::known(const Vcpu& cpu, u64 rip) const {
         if (block->rip == rip && block->mode == cpu.mode && block->ppn == ppn && (!block->crosses() || still_crosses(cpu, *block))) return block;
     }
     return nullptr;
-}
-
-Block* BlockCache::allocate(unsigned cells) {
-    u64 bytes = sizeof(Block) + cells * sizeof(Insn);
-    if (used_ + bytes > arena_size_) return nullptr;
-    auto* block = reinterpret_cast<Block*>(arena_ + used_);
-    used_ += bytes;
-    ++count_;
-    return block;
 }
 
 void BlockCache::kill(Block* block) {
@@ -210,7 +185,6 @@ void BlockCache::drain_posted() {
 
 Block* BlockCache::find(Vcpu& cpu) {
     ++cpu.counters.block_lookups;
-    if (cpu.jit && cpu.jit->full()) flush();
     bool long64 = cpu.mode & mode_bits::kLong64;
     u64 linear = long64 ? cpu.rip : (cpu.rip + cpu.seg[kCs].base) & 0xFFFFFFFF;
     if (long64 ? !is_canonical(linear, cpu.cr4) : cpu.rip > cpu.seg[kCs].limit) {
@@ -308,10 +282,6 @@ Block* BlockCache::decode_crossing(Vcpu& cpu, u64 linear, Ppn ppn, const u8* hos
     const bool decoded = once->insns[0].row != kNoRow && once->byte_count > first;
     if (cpu.single || (cpu.mode & mode_bits::kSingleStep) || !entry || !decoded) return once;
     Block* block = allocate(2);
-    if (!block) {
-        flush();
-        block = allocate(2);
-    }
     *block = *once;
     std::copy_n(once->insns, 2, block->insns);
     block->ppn = ppn.value;
@@ -415,10 +385,6 @@ Block* BlockCache::decode(Vcpu& cpu, u64 linear, Ppn ppn, const u8* host_page) {
     bool jumps = ended;
 
     Block* block = single ? scratch_ : allocate(cells + 1);
-    if (!block) {
-        flush();
-        block = allocate(cells + 1);
-    }
     *block = Block{cpu.rip, cpu.mode, ppn.value, kInvalidPpn.value, count, static_cast<u16>(bytes), static_cast<u16>(cells), count, {nullptr, nullptr}, nullptr, nullptr};
     std::copy_n(insns, cells, block->insns);
     if (!jumps) close_block(*block, cells, bytes);

@@ -17,8 +17,8 @@ Vcpu::Vcpu(unsigned number, GuestMemory& memory, MachineBus& machine_bus, ApicMe
     reset();
 }
 
-Expected<void> Vcpu::enable_jit(u32 hot_entries) {
-    auto made = jit::Jit::make(*this);
+Expected<void> Vcpu::enable_jit(u32 hot_entries, u64 code_bytes) {
+    auto made = jit::Jit::make(*this, code_bytes ? code_bytes : kDefaultCodeBytes);
     if (!made) return tl::unexpected(made.error());
     jit = std::move(*made);
     if (hot_entries) jit->set_hot_entries(hot_entries);

@@ -65,8 +65,8 @@ class Vcpu {
     Vcpu& operator=(const Vcpu&) = delete;
 
     /// -accel jit: from now on hot blocks are translated. Before the first run(), after exact_time is set.
-    /// `hot_entries`: executions of a block before it is translated; 0: the translator's own choice.
-    Expected<void> enable_jit(u32 hot_entries = 0);
+    /// `hot_entries`: executions of a block before it is translated; `code_bytes`: host code kept. 0: the translator's own choice.
+    Expected<void> enable_jit(u32 hot_entries = 0, u64 code_bytes = 0);
 
     // --- run.cpp: driven by vmm/ ---
     /// Power-on or INIT state (SDM 3A 9.1.1). INIT keeps FPU, vector and some MSR state.

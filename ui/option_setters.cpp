@@ -65,13 +65,19 @@ Expected<void> set_cpu(MachineConfig& machine, const std::string& value) {
     return {};
 }
 
-Expected<void> set_accelerator(MachineConfig& machine, const std::string& value) {
+Expected<void> set_accelerator(MachineConfig& machine, const std::string& text) {
+    KeyValues values(text, true);
+    const std::string& value = values.word();
     if (value != "interp" && value != "jit" && value != "tcg")
         return unknown("accelerator", value, "interp, jit (no virtualization hardware is used)");
+    constexpr u64 kLargestMib = 1024;
+    auto mib = values.take_number("tb-size", 0, kLargestMib);
+    if (!mib) return tl::unexpected(mib.error());
+    machine.code_cache_bytes = *mib << 20;
     machine.jit = value != "interp";
     if (machine.jit && !kHostHasTranslator)
         return make_error(ErrorCode::kUnsupported, "'{}': this host is no x86-64; use -accel interp", value);
-    return {};
+    return values.finish("-accel", "tb-size");
 }
 
 Expected<void> set_machine_type(MachineConfig& machine, const std::string& value) {

@@ -102,8 +102,9 @@ Expected<void> VirtualMachine::build(CharBackends lines) {
         vcpu.vcpu_count = config_.vcpus;
         vcpu.alone = config_.vcpus == 1;
         vcpu.exact_time = host_.config().icount;
+        if (config_.code_cache_bytes) vcpu.blocks->resize(kBlockBytesPerCodeByte * config_.code_cache_bytes);
         if (config_.jit) {
-            if (auto ok = vcpu.enable_jit(); !ok) return ok;
+            if (auto ok = vcpu.enable_jit(0, config_.code_cache_bytes); !ok) return ok;
             vcpu.jit->set_listener(host_.config().translations);
         }
         vcpu.random = SeededRandom(host_.entropy() + id_.value * 64 + i);

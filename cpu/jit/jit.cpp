@@ -5,6 +5,7 @@
 #include <array>
 #include <utility>
 
+#include "core/check.h"
 #include "core/host/host_time.h"
 #include "cpu/breakpoints.h"
 #include "cpu/cpu_model.h"
@@ -18,7 +19,6 @@
 namespace shadowbox::jit {
 
 namespace {
-constexpr u64 kCodeBytes = 128u << 20;
 constexpr u8 kMaxCrossings = 16;  ///< then a block is translated again without shared checks
 constexpr u8 kMaxMisses = 3;      ///< then without page slots
 constexpr u64 kFrequentMissNs = 160;
@@ -27,8 +27,9 @@ constexpr u64 kFrequentMissNs = 160;
 u64 flags_of_image(u32 image) { return (image >> 8 & 0xD5) | (image & 1 ? rflags::kOF : 0); }
 u32 image_of_flags(u64 bits) { return static_cast<u32>((bits & 0xD5) << 8) | 0x200 | (bits & rflags::kOF ? 1 : 0); }
 
-Expected<std::unique_ptr<Jit>> Jit::make(Vcpu& cpu) {
-    Expected<CodeMemory> memory = CodeMemory::reserve(kCodeBytes);
+Expected<std::unique_ptr<Jit>> Jit::make(Vcpu& cpu, u64 code_bytes) {
+    VM_CHECK(code_bytes >= kMinBytes);
+    Expected<CodeMemory> memory = CodeMemory::reserve(code_bytes);
     if (!memory) return tl::unexpected(memory.error());
     return std::unique_ptr<Jit>(new Jit(cpu, std::move(*memory)));
 }
@@ -39,16 +40,15 @@ Jit::Jit(Vcpu& cpu, CodeMemory memory) : cpu_(cpu), memory_(std::move(memory)), 
     Stubs(*this, wide_vectors_).make();
     by_row_run_.resize(kOpcodeRowCount);
     by_row_left_.resize(kOpcodeRowCount);
-    first_block_ = emitter_.cursor;
-    links_.emplace_back(Link{});
+    make_regions();
 }
 
 Jit::~Jit() = default;
 
 bool Jit::translate(Block& block) {
     block.heat = 0;
-    if (full()) return false;
     if (!(block.mode & mode_bits::kLong64) && block.mode != cpu_.mode) return false;  // CS.limit is what the code is made for
+    if (emitter_.cursor + kRoom > current().end) next_region();
     u8* start = emitter_.cursor;
     Translator translator(*this, cpu_, block);
     if (!translator.run()) {
@@ -57,6 +57,7 @@ bool Jit::translate(Block& block) {
     }
     if (listener_) report(translator, start);
     emitter_.cursor = reinterpret_cast<u8*>((reinterpret_cast<u64>(emitter_.cursor) + 15) & ~u64{15});
+    for (const Part& part : translator.parts()) block.code.regions |= static_cast<u8>(1u << cpu_.blocks->region_of(part.block));
     ++counters_.blocks;
     return true;
 }
@@ -96,8 +97,7 @@ bool Jit::warm(Block& block) {
 
 Block* Jit::make_cell(const Block& block, unsigned cell, unsigned done) {
     constexpr size_t kBytes = sizeof(Block) + 2 * sizeof(Insn);
-    cells_.push_back(std::make_unique<u8[]>(kBytes));
-    Block* one = reinterpret_cast<Block*>(cells_.back().get());
+    Block* one = reinterpret_cast<Block*>(current().cells.emplace_back(std::make_unique<u8[]>(kBytes)).get());
     *one = Block{};
     const Insn& insn = block.insns[cell];
     one->rip = block.rip;
@@ -192,39 +192,6 @@ void Jit::connect(Link& link, u32 number, Block& to) {
     ++counters_.links;
 }
 
-void Jit::forget(Block& block) {
-    code_died_ = true;
-    if (!block.code.frame_flags) return;
-    for (u32 number = block.code.incoming; number;) {
-        Link& link = links_[number];
-        number = link.next_incoming;
-        link.to = nullptr;
-        link.next_incoming = 0;
-        point(link, link.thunk);
-    }
-    if (!(block.mode & mode_bits::kLong64)) set_jump(block.mode, block.rip, nullptr);
-    for (JumpTable& table : tables_) {
-        if (table.mode != block.mode) continue;
-        const unsigned index = jump_index(block.rip);
-        if (table.entries[index].rip == block.rip) table.entries[index] = empty_jump_entry(index);
-    }
-    const u8 avoid = block.code.avoid;
-    block.code = BlockCode{};
-    block.code.avoid = avoid;
-}
-
-void Jit::flush() {
-    ++counters_.flushes;
-    emitter_.cursor = first_block_;
-    links_.resize(1);
-    group_exits_.clear();
-    cells_.clear();
-    if (legacy_table_) clear_jumps(legacy_table_.get());
-    for (JumpTable& table : tables_) {
-        if (table.entries) clear_jumps(table.entries.get());
-    }
-}
-
 void Jit::clear_jumps(JumpEntry* entries) {
     for (unsigned i = 0; i < kJumpEntries; ++i) entries[i] = empty_jump_entry(i);
 }
@@ -294,7 +261,7 @@ Resume Jit::run(Block* block) {
         switch (kind) {
             case ExitKind::kCell: return resume_cell(from, exit_.cell);
             case ExitKind::kGroup: {
-                const GroupExit exit = group_exits_[exit_.argument];
+                const GroupExit exit = group_exit(exit_.argument);
                 reconsider(*exit.head);
                 return resume_cell(exit.block, exit.cell);
             }
@@ -317,7 +284,7 @@ Resume Jit::run(Block* block) {
                 break;
             case ExitKind::kRip: break;
             case ExitKind::kLookup: cpu_.rip = from->rip; break;
-            case ExitKind::kLink: cpu_.rip = links_[exit_.argument].target; break;
+            case ExitKind::kLink: cpu_.rip = link(exit_.argument).target; break;
             case ExitKind::kCount: return {};
         }
         cpu_.exit = ExitReason::kNone;
@@ -338,7 +305,7 @@ Resume Jit::run(Block* block) {
         }
         if (kind == ExitKind::kLink && cpu_.blocks->generation() == generation) {
             u32 number = static_cast<u32>(exit_.argument);
-            connect(links_[number], number, *to);
+            connect(link(number), number, *to);
         }
         if (kind == ExitKind::kRip) set_jump(cpu_.mode, cpu_.rip, executable(to->code.checked));
         block = to;
@@ -351,6 +318,8 @@ void Jit::inspect(Inspector& inspector) const {
     inspector.field("host code bytes", counters_.bytes);
     inspector.field("cache bytes used", bytes_used());
     inspector.field("flushes", counters_.flushes);
+    inspector.field("regions of host code evicted", counters_.evictions);
+    inspector.field("regions of blocks evicted", cpu_.blocks->evictions());
     inspector.field("links made", counters_.links);
     inspector.field("entries", counters_.entries);
     inspector.field("tlb fills", counters_.fills);

@@ -6,6 +6,7 @@
 //   run() ends with the interpreter's next cell, or nullptr for the loop in run.cpp; both see exact state.
 #pragma once
 
+#include <array>
 #include <memory>
 #include <unordered_map>
 #include <vector>
@@ -28,8 +29,6 @@ namespace shadowbox::jit {
 class TranslationListener;
 class Translator;
 
-class Translator;
-
 /// Why emitted code came back.
 enum class ExitKind : u32 {
     kLink,      ///< a direct jump that is not linked; argument: Link number
@@ -45,7 +44,6 @@ enum class ExitKind : u32 {
 
 /// A direct jump from block to block. Unlinked, its site jumps to `thunk`, which exits with kLink.
 struct Link {
-    Block* from;
     u8* site;          ///< of the rel32, writable view
     const u8* thunk;   ///< writable view
     u64 target;        ///< guest RIP
@@ -59,7 +57,7 @@ struct Link {
 enum Avoid : u8 { kAvoidGroups = 1, kAvoidSlots = 2 };
 
 struct JitCounters {
-    u64 blocks = 0, instructions = 0, bytes = 0, entries = 0, flushes = 0, links = 0, fills = 0, cells = 0, exits[static_cast<unsigned>(ExitKind::kCount)] = {};
+    u64 blocks = 0, instructions = 0, bytes = 0, entries = 0, flushes = 0, links = 0, fills = 0, cells = 0, evictions = 0, exits[static_cast<unsigned>(ExitKind::kCount)] = {};
 };
 
 /// Where the interpreter goes on: `handler` is not always insn->handler (the first cell of a translated block enters it again).
@@ -70,31 +68,33 @@ struct Resume {
 
 class Jit {
  public:
-    static Expected<std::unique_ptr<Jit>> make(Vcpu& cpu);
+    /// `code_bytes`: of host code, at least kMinBytes.
+    static Expected<std::unique_ptr<Jit>> make(Vcpu& cpu, u64 code_bytes = kDefaultCodeBytes);
     ~Jit();
 
     /// Runs from `block`, which has code and is to be entered with the vCPU's state. Takes the block's cost itself.
     Resume run(Block* block);
-    /// Gives the block host code. False: no room (the caller goes on interpreting; flush_wanted() says so) or no use.
+    /// Gives the block host code, for which the oldest region may have to go. False: no use.
     bool translate(Block& block);
     /// Counts an execution; when it is hot, translates. True if the first cell's handler changed.
     bool warm(Block& block);
     /// The block died: nothing jumps to its code any more.
     void forget(Block& block);
+    /// The block lives, its code goes.
+    void drop(Block& block);
     /// All blocks are about to go.
     void flush();
 
     const JitCounters& counters() const { return counters_; }
-    /// No room for another block: all blocks have to be flushed.
-    bool full() const { return bytes_used() + kRoom > memory_.size(); }
     /// A number given by hand holds for pages whose code keeps dying too.
     void set_hot_entries(u32 entries) { hot_entries_ = entries; patient_ = false; }
     void set_listener(TranslationListener* listener) { listener_ = listener; }
-    u64 bytes_used() const { return static_cast<u64>(emitter_.cursor - memory_.writable()); }
+    u64 bytes_used() const;
     void inspect(Inspector& inspector) const;
     void cell_completed() { cell_done_ = true; }
 
     static constexpr u64 kRoom = 64u << 10;  ///< more than any block's code needs
+    static constexpr u64 kMinBytes = kCodeRegions * kRoom * 3 / 2;
 
  private:
     friend class Translator;
@@ -113,6 +113,13 @@ class Jit {
         Block* block;
         u16 cell;
     };
+    /// A piece of the code memory, and what the code in it refers to by number or address. All of it goes at once.
+    struct Region {
+        u8 *begin = nullptr, *used = nullptr, *end = nullptr;
+        std::vector<Link> links;
+        std::vector<GroupExit> group_exits;
+        std::vector<std::unique_ptr<u8[]>> cells;  ///< one-instruction blocks for run_cell
+    };
     struct JumpTable {
         u64 mode = ~u64{0}, last_use = 0;
         std::unique_ptr<JumpEntry[]> entries;
@@ -121,6 +128,17 @@ class Jit {
     explicit Jit(Vcpu& cpu, CodeMemory memory);
     const u8* executable(const u8* writable) const { return memory_.executable() + (writable - memory_.writable()); }
     void select_jump_table(u64 mode);
+    // Regions (code_regions.cpp). Numbers of links and group exits: the region above kRegionShift.
+    static constexpr unsigned kRegionShift = 24;
+    void make_regions();
+    void next_region();
+    void evict(unsigned region);
+    static void clear(Region& region);
+    Region& current() { return regions_[region_]; }
+    Link& link(u64 number) { return regions_[number >> kRegionShift].links[number & ((1u << kRegionShift) - 1)]; }
+    u32 add_link(const Link& added);
+    u32 add_group_exit(const GroupExit& exit);
+    const GroupExit& group_exit(u64 number) const { return regions_[number >> kRegionShift].group_exits[number & ((1u << kRegionShift) - 1)]; }
     void reconsider(Block& head);
     void connect(Link& link, u32 number, Block& to);
     static void point(const Link& link, const u8* target);
@@ -156,11 +174,10 @@ class Jit {
     std::unordered_map<u64, u32> mode_numbers_;
     SegmentView segments_[6];  ///< for the entry stub
     u64 table_clock_ = 0, table_mode_ = ~u64{0};
-    std::vector<Link> links_;
-    std::vector<std::unique_ptr<u8[]>> cells_;  ///< one-instruction blocks for run_cell
+    std::array<Region, kCodeRegions> regions_;
+    unsigned region_ = 0;   ///< that is being filled; behind it comes the oldest
     u32 hot_entries_ = 30;  ///< executions before a block is translated
     bool patient_ = true;   ///< Block::patience counts
-    std::vector<GroupExit> group_exits_;
     unsigned next_read_slot_ = 0, next_write_slot_ = 0;  ///< page slots are dealt out in turn
     u64 slots_looked_at_ = 0;                            ///< host time
     bool cell_done_ = false, code_died_ = false, crossed_ = false, slots_miss_ = false;
@@ -173,7 +190,7 @@ class Jit {
     // Stubs, writable view.
     using EnterCode = void (*)(const u8* code, u32 flags);
     EnterCode enter_ = nullptr, enter_legacy_ = nullptr;
-    u8 *exit_host_flags_ = nullptr, *exit_stub_ = nullptr, *fill_stub_ = nullptr, *cell_stub_ = nullptr, *load_vectors_ = nullptr, *load_wide_ = nullptr, *load_x87_ = nullptr, *read_slot_ = nullptr, *write_slot_ = nullptr, *first_block_ = nullptr;
+    u8 *exit_host_flags_ = nullptr, *exit_stub_ = nullptr, *fill_stub_ = nullptr, *cell_stub_ = nullptr, *load_vectors_ = nullptr, *load_wide_ = nullptr, *load_x87_ = nullptr, *read_slot_ = nullptr, *write_slot_ = nullptr;
 };
 
 /// First cell of a block that counts its executions, and of one that has code.

@@ -189,9 +189,9 @@ void Translator::leave_if(u8 condition, unsigned i, ExitKind kind) {
 void Translator::leave(unsigned i, ExitKind kind) { cell_exit(steps_[i], kind); }
 
 void Translator::cell_exit(const Step& s, ExitKind kind) {
-    if (kind == ExitKind::kGroup) jit_.group_exits_.push_back({&block_, s.block, s.cell});
+    const u64 argument = kind == ExitKind::kGroup ? jit_.add_group_exit({&block_, s.block, s.cell}) : reinterpret_cast<u64>(s.block);
     e_.load_imm(hRdx, static_cast<u32>(kind) | static_cast<u32>(s.cell) << 8);
-    e_.load_imm(hRcx, kind == ExitKind::kGroup ? jit_.group_exits_.size() - 1 : reinterpret_cast<u64>(s.block));
+    e_.load_imm(hRcx, argument);
     e_.jmp(jit_.exit_stub_);
 }
 
@@ -229,8 +229,7 @@ void Translator::poll_at_jump(u64 target) {
 }
 
 u32 Translator::new_link(u64 target, bool same_page, bool host_flags) {
-    jit_.links_.push_back(Link{&block_, nullptr, nullptr, target, same_page, host_flags});
-    return static_cast<u32>(jit_.links_.size() - 1);
+    return jit_.add_link(Link{nullptr, nullptr, target, same_page, host_flags});
 }
 
 void Translator::link_to(u64 target, bool same_page) {
@@ -238,7 +237,7 @@ void Translator::link_to(u64 target, bool same_page) {
     if (!same_page) flags_to_frame();
     u32 number = new_link(target, same_page, flags_ == FlagsIn::kHost);
     Fixup site = e_.jmp_forward();
-    jit_.links_[number].site = site.at;
+    jit_.link(number).site = site.at;
     Cold cold{Cold::kLink, flags_, 0, site};
     cold.link = number;
     cold_.push_back(cold);
@@ -256,7 +255,7 @@ void Translator::branch_if(u8 condition, u64 target, bool same_page) {
     if (same_page) {
         u32 number = new_link(target, true, true);
         Fixup site = e_.jcc_forward(condition);
-        jit_.links_[number].site = site.at;
+        jit_.link(number).site = site.at;
         Cold cold{Cold::kLink, FlagsIn::kHost, 0, site};
         cold.link = number;
         cold_.push_back(cold);
@@ -266,7 +265,7 @@ void Translator::branch_if(u8 condition, u64 target, bool same_page) {
     e_.save_flags();
     u32 number = new_link(target, false, false);
     Fixup site = e_.jmp_forward();
-    jit_.links_[number].site = site.at;
+    jit_.link(number).site = site.at;
     Cold cold{Cold::kLink, FlagsIn::kFrame, 0, site};
     cold.link = number;
     cold_.push_back(cold);
@@ -312,7 +311,7 @@ void Translator::emit_cold() {
         const Cold cold = cold_[n];
         u8* here = e_.cursor;
         if (cold.kind == Cold::kLink) {
-            Link& link = jit_.links_[cold.link];
+            Link& link = jit_.link(cold.link);
             link.thunk = here;
             Emitter::bind(cold.from, here);
             e_.load_imm(hRcx, cold.link);

@@ -9,12 +9,16 @@ namespace shadowbox {
 
 Block* resolve_link(Vcpu& cpu, u64 target, unsigned slot) {
     cpu.rip = target;
+    if (cpu.in_cell) {  // no block is entered, let alone made, while emitted code waits for this instruction
+        cpu.exit = ExitReason::kNone;
+        return nullptr;
+    }
     Block* from = const_cast<Block*>(cpu.block);
     const u64 generation = cpu.blocks->generation();
     Block* to = cpu.blocks->probe(cpu, target);
     if (!to) to = cpu.blocks->find(cpu);
-    // find() may have flushed the cache (and `from` with it), or made a block that is not kept.
-    if (to && !to->crosses() && from->ppn != kInvalidPpn.value && to->ppn != kInvalidPpn.value && cpu.blocks->generation() == generation) from->link[slot] = to;
+    // find() may have evicted `from`, or made a block that is not kept.
+    if (to && cpu.blocks->generation() == generation && !to->crosses() && from->ppn != kInvalidPpn.value && to->ppn != kInvalidPpn.value) from->link[slot] = to;
     return to;
 }
 

@@ -40,11 +40,11 @@ std::vector<Guest> guests() {
     return list;
 }
 
-GuestResult run(const Guest& guest, Slicing slicing, u64 seed, bool translate = false) {
+GuestResult run(const Guest& guest, Slicing slicing, u64 seed, bool translate = false, bool small_cache = false) {
     std::ifstream in(guest.binary, std::ios::binary);
     std::vector<u8> image((std::istreambuf_iterator<char>(in)), std::istreambuf_iterator<char>());
     REQUIRE(!image.empty());
-    return GuestMachine(guest.vcpus, "asm/" + guest.name, translate, guest.v3).run(image, slicing, seed);
+    return GuestMachine(guest.vcpus, "asm/" + guest.name, translate, guest.v3, small_cache).run(image, slicing, seed);
 }
 
 void check_end(const Guest& guest, const GuestResult& result, const char* how) {
@@ -81,6 +81,11 @@ TEST_CASE("asm: every guest reports success, and the same however its budget is 
             GuestResult translated = run(guest, seed ? Slicing::kRandom : Slicing::kWhole, seed, true);
             INFO(guest.name << ": translated from the first execution on, seed " << seed);
             CHECK(translated.state == whole.state);
+        }
+        for (bool translate : {false, true}) {
+            GuestResult evicted = run(guest, Slicing::kRandom, 6, translate, true);
+            INFO(guest.name << ": with the smallest code cache, " << (translate ? "translated" : "interpreted"));
+            CHECK(evicted.state == whole.state);
         }
     }
 }

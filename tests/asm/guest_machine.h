@@ -13,6 +13,7 @@
 #include "cpu/cpu_model.h"
 #include "cpu/decoder.h"
 #include "cpu/interrupts.h"
+#include "cpu/jit/jit.h"
 #include "cpu/local_apic.h"
 #include "cpu/memory_access.h"
 #include "cpu/vcpu.h"
@@ -36,7 +37,7 @@ class GuestMachine : public MachineBus, public ApicMessageSink, public EoiListen
  public:
     static constexpr u64 kLoad = 0x7C00, kMemoryPages = 4096;
 
-    GuestMachine(unsigned vcpus, std::string name, bool translate = false, bool v3 = false)
+    GuestMachine(unsigned vcpus, std::string name, bool translate = false, bool v3 = false, bool small_cache = false)
         : name_(std::move(name)), pool_(std::move(*MachinePool::create(2 * kMemoryPages, 8192))), memory_(*pool_, pager_, VmId(1)) {
         memory_.map_ram(Ppn(0), kMemoryPages);
         for (unsigned i = 0; i < vcpus; ++i) {
@@ -46,7 +47,8 @@ class GuestMachine : public MachineBus, public ApicMessageSink, public EoiListen
             cpu.alone = true;
             cpu.exact_time = true;
             cpu.on_timer_changed = [this, &cpu] { limit_to_deadline(cpu); };
-            if (translate && !cpu.enable_jit(1)) abort();
+            if (small_cache) cpu.blocks->resize(BlockCache::kMinBytes);
+            if (translate && !cpu.enable_jit(1, small_cache ? jit::Jit::kMinBytes : 0)) abort();
         }
     }
 

@@ -24,12 +24,13 @@ constexpr u64 frame_of_low = kFrames, frame_of_data = kFrames + kLowSize, frame_
               frame_of_read_only = frame_of_stack + kStackSize, frame_of_code = frame_of_read_only + kReadOnlySize;
 }  // namespace
 
-EmulatedSide::EmulatedSide(bool low_page, Engine engine)
+EmulatedSide::EmulatedSide(bool low_page, Engine engine, bool small_cache)
     : pool_(std::move(*MachinePool::create(4096, 8192))), memory_(*pool_, pager_, VmId(1)), model_(host_runs_v3() ? cpu_model_v3() : cpu_model_v2()) {
     memory_.map_ram(Ppn(0), 1024);
     cpu_ = std::make_unique<Vcpu>(0, memory_, machine_, machine_, machine_, model_);
     cpu_->exact_time = engine == Engine::kMixed;
-    if (engine != Engine::kInterpreter && !cpu_->enable_jit(1)) abort();
+    if (small_cache) cpu_->blocks->resize(BlockCache::kMinBytes);
+    if (engine != Engine::kInterpreter && !cpu_->enable_jit(1, small_cache ? jit::Jit::kMinBytes : 0)) abort();
     build_tables(low_page);
     if (engine != Engine::kTranslator) return;
     interrupter_ = std::jthread([this](std::stop_token stop) {

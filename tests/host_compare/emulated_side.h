@@ -41,7 +41,8 @@ struct ExecutedInsn {
 
 class EmulatedSide {
  public:
-    explicit EmulatedSide(bool low_page, Engine engine = Engine::kInterpreter);
+    /// `small_cache`: the smallest that there is, so that code is evicted all the time.
+    explicit EmulatedSide(bool low_page, Engine engine = Engine::kInterpreter, bool small_cache = false);
     /// `slice`: instructions per run() call; 0 runs to the end at once.
     void run(const TestCase& c, Outcome& out, i64 slice = 0);
     /// kMixed: slices and who runs them follow from `seed`.

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 // host_compare: random instruction sequences on the host CPU and in the interpreter, compared bit for bit.
 //   host_compare [--cases N] [--seed N] [--first N] [--mode 64|32|both] [--name MNEMONIC | --avx] [--max-failures N] [--no-tables]
-//                [--accel interp|jit|mixed] [--verbose] [--list-skipped]
+//                [--accel interp|jit|mixed] [--small-cache] [--verbose] [--list-skipped]
 //   host_compare --coverage LOG README [--write]     (see coverage.sh)
 // Exit status 1 if anything differed. See tests/README.md.
 #include <fmt/format.h>
@@ -24,7 +24,7 @@ namespace {
 
 struct Options {
     u64 cases = 100000, seed = 0, first = 0, max_failures = 5;
-    bool seed_given = false, tables = true, verbose = false, avx = false, list_skipped = false;
+    bool seed_given = false, tables = true, verbose = false, avx = false, list_skipped = false, small_cache = false;
     Modes modes = Modes::kBoth;
     Engine engine = Engine::kInterpreter;
     const char* name = nullptr;
@@ -43,6 +43,7 @@ bool parse(int count, char** arguments, Options& o) {
         if (a == "--no-tables") o.tables = false;
         else if (a == "--verbose") o.verbose = true;
         else if (a == "--avx") o.avx = true;
+        else if (a == "--small-cache") o.small_cache = true;
         else if (a == "--list-skipped") o.list_skipped = true;
         else if (!more) return false;
         else if (a == "--cases") o.cases = number();
@@ -78,7 +79,7 @@ struct Counts { u64 compared = 0, skipped_calls = 0, skipped_endless = 0, skippe
 class Session {
  public:
     explicit Session(const Options& options)
-        : options_(options), emulated_(low_page(), options.engine == Engine::kTranslator ? Engine::kTranslator : Engine::kInterpreter), reference_(low_page()),
+        : options_(options), emulated_(low_page(), options.engine == Engine::kTranslator ? Engine::kTranslator : Engine::kInterpreter, options.small_cache), reference_(low_page()),
           generator_(emulated_.model(), host_, worker_.has_low_page(), options.modes, options.name, options.avx), runs_(kOpcodeRowCount) {}
 
     bool usable() const { return worker_.usable(); }
@@ -177,7 +178,7 @@ class Session {
 
     /// `whole` is the interpreter's. Every flag and the count must be the same, also where the manual leaves them undefined.
     void check_mixed(const TestCase& c, u64 number, const Outcome& whole, Outcome& mixed) {
-        if (!mixed_) mixed_ = std::make_unique<EmulatedSide>(low_page(), Engine::kMixed);
+        if (!mixed_) mixed_ = std::make_unique<EmulatedSide>(low_page(), Engine::kMixed, options_.small_cache);
         ++counts_.sliced;
         mixed_->run_mixed(c, mixed, number);
         std::string what = engine_difference(c, whole, mixed);

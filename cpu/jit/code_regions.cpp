@@ -1,0 +1,111 @@
+// SPDX-License-Identifier: MIT
+// How translations go: one by one with their blocks, and by region. The code memory is filled region by region; when all are full the
+// oldest is evicted. Its blocks stay decoded and count again, so that what is hot soon has code once more.
+// Evictions happen in translate(), on the vCPU's thread while it is in C++ with no emitted code to return to; no other thread enters this
+// vCPU's code. So the memory can be written at once: the grace period is over.
+#include <algorithm>
+
+#include "cpu/jit/jit.h"
+#include "cpu/vcpu.h"
+
+namespace shadowbox::jit {
+
+/// Behind the stubs, which stay.
+void Jit::make_regions() {
+    u8* at = emitter_.cursor;
+    const u64 bytes = static_cast<u64>(memory_.writable() + memory_.size() - at) / kCodeRegions & ~u64{15};
+    for (Region& region : regions_) {
+        region.begin = at;
+        region.end = at += bytes;
+        clear(region);
+    }
+}
+
+void Jit::clear(Region& region) {
+    region.used = region.begin;
+    region.links.resize(1);  // number 0 ends lists
+    region.group_exits.clear();
+    region.cells.clear();
+}
+
+u64 Jit::bytes_used() const {
+    u64 bytes = static_cast<u64>(regions_[0].begin - memory_.writable() + (emitter_.cursor - regions_[region_].begin));
+    for (unsigned i = 0; i < kCodeRegions; ++i) {
+        if (i != region_) bytes += static_cast<u64>(regions_[i].used - regions_[i].begin);
+    }
+    return bytes;
+}
+
+u32 Jit::add_link(const Link& added) {
+    current().links.push_back(added);
+    return static_cast<u32>(region_ << kRegionShift | (current().links.size() - 1));
+}
+
+u32 Jit::add_group_exit(const GroupExit& exit) {
+    current().group_exits.push_back(exit);
+    return static_cast<u32>(region_ << kRegionShift | (current().group_exits.size() - 1));
+}
+
+void Jit::forget(Block& block) {
+    code_died_ = true;
+    if (!block.code.frame_flags) return;
+    for (u32 number = block.code.incoming; number;) {
+        Link& in = link(number);
+        number = in.next_incoming;
+        in.to = nullptr;
+        in.next_incoming = 0;
+        point(in, in.thunk);
+    }
+    if (!(block.mode & mode_bits::kLong64)) set_jump(block.mode, block.rip, nullptr);
+    for (JumpTable& table : tables_) {
+        if (table.mode != block.mode) continue;
+        const unsigned index = jump_index(block.rip);
+        if (table.entries[index].rip == block.rip) table.entries[index] = empty_jump_entry(index);
+    }
+    const u8 avoid = block.code.avoid;
+    block.code = BlockCode{};
+    block.code.avoid = avoid;
+}
+
+void Jit::drop(Block& block) {
+    forget(block);
+    block.insns[0].handler = op_count;
+    block.heat = 0;
+}
+
+void Jit::next_region() {
+    current().used = emitter_.cursor;
+    region_ = (region_ + 1) % kCodeRegions;
+    if (current().used != current().begin) evict(region_);
+    emitter_.cursor = current().begin;
+}
+
+void Jit::evict(unsigned number) {
+    ++counters_.evictions;
+    Region& region = regions_[number];
+    cpu_.blocks->each_block([&](Block& block) {
+        const u8* code = block.code.frame_flags;
+        if (!code) return;
+        if (code >= region.begin && code < region.end) return drop(block);
+        // Links out of the region, also those of translations that were dead already.
+        for (u32* next = &block.code.incoming; *next;) {
+            Link& in = link(*next);
+            if (*next >> kRegionShift == number) *next = in.next_incoming;
+            else next = &in.next_incoming;
+        }
+    });
+    clear(region);
+}
+
+void Jit::flush() {
+    ++counters_.flushes;
+    for (Region& region : regions_) clear(region);
+    region_ = 0;
+    emitter_.cursor = current().begin;
+    if (legacy_table_) clear_jumps(legacy_table_.get());
+    for (JumpTable& table : tables_) {
+        if (table.entries) clear_jumps(table.entries.get());
+    }
+}
+
+}  // namespace shadowbox::jit
