@@ -225,6 +225,7 @@ bool Translator::general(unsigned i) {
         }
         case 0xB8: return load_constant(i);
         case 0xA0: case 0xA1: case 0xA2: case 0xA3: return false;
+        case 0x9C: return push_flags(i);
         case 0x98: case 0x99: return widen(i);
         case 0xC0: case 0xC1: case 0xD0: case 0xD1: case 0xD2: case 0xD3: return shift(i);
         case 0xF6: case 0xF7: {

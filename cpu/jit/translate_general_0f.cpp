@@ -22,6 +22,7 @@ bool Translator::general_0f(unsigned i) {
         case 0xBC: case 0xBD: return again(i, bytes, kReadWrite, kRead, 0);  // BSF and BSR leave the destination for a zero source
         case 0xB8: return s.row->feature == OpFeature::Popcnt && again(i, bytes, kWrite, kRead, 0);
         case 0xA3: case 0xAB: case 0xB3: case 0xBB: case 0xBA: return bit_test(i);
+        case 0xA5: case 0xAD: return double_shift(i);
         case 0xA4: case 0xAC: return again(i, bytes, kRead, kReadWrite, 0);
         case 0xB0: case 0xB1: return compare_exchange(i);
         case 0xC0: case 0xC1: return exchange(i);
@@ -50,6 +51,20 @@ bool Translator::extend_high_byte(unsigned i) {
     e_.byte(0xC4);  // EAX <- AH
     if (kHome[s.insn.reg] == kInFrame) e_.store(in_frame(frame_gpr(s.insn.reg)), hRax);
     else e_.mov32(kHome[s.insn.reg], hRax);
+    return true;
+}
+
+/// SHLD and SHRD by CL, registers only.
+bool Translator::double_shift(unsigned i) {
+    const Step& s = steps_[i];
+    if (s.insn.mem || s.insn.osize == 1) return false;
+    need_flags_for(i);
+    const u8 to = read(s.insn.rm, hRdx), from = read(s.insn.reg, hRax);
+    if (to == hRdx) rdx_group_ = -1;
+    e_.mov32(hRcx, kHome[kRcx]);
+    e_.op({0, 1, static_cast<u8>(s.row->opcode), s.insn.osize == 3}, from, to);
+    if (to == hRdx) write(s.insn.rm, to);
+    made_flags(i);
     return true;
 }
 

@@ -97,7 +97,7 @@ bool Translator::translate(unsigned i) {
     if (is_avx(*s.row)) return vex(i);
     if (cpu_.exact_time && undefined_flags_matter(s)) return false;
     if (!long64() && segment_register(i)) return true;
-    if (s.row->attributes & aSys) return false;
+    if (s.row->attributes & aSys) return long64() && system(i);
     if (s.row->feature == OpFeature::X87) return x87(i);
     switch (s.row->map) {
         case OpMap::M0: return general(i);

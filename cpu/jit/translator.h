@@ -149,6 +149,12 @@ class Translator {
     void jump_indirect_legacy(unsigned i);
     bool loop(unsigned i);
     bool load_address_legacy(unsigned i);
+    // --- system instructions (translate_system.cpp) ---
+    bool system(unsigned i);
+    void check_supervisor(unsigned i);
+    bool swap_gs(unsigned i);
+    bool move_from_segment(unsigned i);
+    bool push_flags(unsigned i);
     // translate_segments.cpp
     void write_beside_code(const Cold& cold);
     bool segment_register(unsigned i);         ///< moves from and to segment registers
@@ -188,6 +194,7 @@ class Translator {
     bool again(unsigned i, unsigned bytes, Use reg_use, Use rm_use, u8 extension);
     bool again_high_byte(unsigned i, Use reg_use, Use rm_use, u8 extension);
     bool shift(unsigned i);
+    bool double_shift(unsigned i);
     bool load_address(unsigned i);
     bool load_constant(unsigned i);
     bool widen(unsigned i);

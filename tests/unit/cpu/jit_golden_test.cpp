@@ -57,6 +57,9 @@ const std::vector<Form> kForms = {
     {"vaddps ymm0, ymm1, [rbx]", {0xC5, 0xF4, 0x58, 0x03}},
     {"fld qword [rbx]; fadd st0, st1; fstp qword [rbx]", {0xDD, 0x03, 0xD8, 0xC1, 0xDD, 0x1B}},
     {"pushfq", {0x9C}},
+    {"cli; mov eax, ds", {0xFA, 0x8C, 0xD8}},
+    {"swapgs", {0x0F, 0x01, 0xF8}},
+    {"shrd rax, rbx, cl", {0x48, 0x0F, 0xAD, 0xD8}},
 };
 
 /// The way through the first translation, up to the call or exit that the HLT is: what is behind it is cold.
