@@ -115,6 +115,17 @@ int Translator::take_slot(bool write) {
     return static_cast<int>((write ? offsetof(TlbContext, write_slots) : offsetof(TlbContext, read_slots)) + next * sizeof(PageSlot));
 }
 
+/// What a probe at step i begins with: its cold path comes back to here.
+Translator::Cold Translator::start_probe(unsigned i) {
+    clobber_flags();
+    poll(i);
+    rdx_group_ = -1;
+    Cold cold{Cold::kProbe, flags_, static_cast<u16>(i), {}};
+    cold.recover = recover_;
+    cold.back = e_.cursor;
+    return cold;
+}
+
 Translator::Cold Translator::page_slot_cold(unsigned i, int slot, u16 request) {
     Cold cold{Cold::kPageSlot, flags_, static_cast<u16>(i), {}};
     cold.recover = recover_;
@@ -142,12 +153,7 @@ Mem Translator::probe_slot(unsigned i, unsigned size, bool write, bool aligned, 
 Mem Translator::probe(unsigned i, unsigned size, bool write, bool aligned) {
     const Step& s = steps_[i];
     if (in_group(s.operand)) return group_access(i, s.operand, size, write, aligned);
-    clobber_flags();
-    poll(i);
-    rdx_group_ = -1;
-    Cold cold{Cold::kProbe, flags_, static_cast<u16>(i), {}};
-    cold.recover = recover_;
-    cold.back = e_.cursor;
+    Cold cold = start_probe(i);
     u64 gva;
     if (address_is_constant(s, gva) && (gva & kPageOffsetMask) + size <= kPageSize && !(aligned && gva % size)) {
         unsigned index = TlbContext::index(gva);
@@ -176,12 +182,7 @@ Mem Translator::probe(unsigned i, unsigned size, bool write, bool aligned) {
 
 Mem Translator::probe_at(unsigned i, u8 base, i32 disp, unsigned size, bool write) {
     if (in_group(steps_[i].stack)) return group_access(i, steps_[i].stack, size, write, false);
-    clobber_flags();
-    poll(i);
-    rdx_group_ = -1;
-    Cold cold{Cold::kProbe, flags_, static_cast<u16>(i), {}};
-    cold.recover = recover_;
-    cold.back = e_.cursor;
+    Cold cold = start_probe(i);
     cold.stack = true;
     cold.base = base == kHome[kRbp] ? u8{kRbp} : u8{kRsp};
     cold.disp = disp;

@@ -94,11 +94,7 @@ void Translator::string_offset(u8 reg, unsigned asize) {
 }
 
 Mem Translator::probe_string(unsigned i, u8 reg, unsigned seg, unsigned size, bool write) {
-    clobber_flags();
-    poll(i);
-    Cold cold{Cold::kProbe, flags_, static_cast<u16>(i), {}};
-    cold.recover = recover_;
-    cold.back = e_.cursor;
+    Cold cold = start_probe(i);
     cold.string = true;
     cold.base = reg;
     cold.segment = static_cast<u8>(seg);
@@ -128,9 +124,7 @@ bool Translator::legacy_string(unsigned i) {
     const Opcode load{static_cast<u8>(bytes == 2 ? 0x66 : 0), 0, static_cast<u8>(bytes == 1 ? 0x8A : 0x8B), false, bytes == 1};
     const Opcode store{static_cast<u8>(bytes == 2 ? 0x66 : 0), 0, static_cast<u8>(bytes == 1 ? 0x88 : 0x89), false, bytes == 1};
     clobber_flags();
-    e_.load_imm(hRax, reinterpret_cast<u64>(&cpu_.other_flags));
-    e_.op({0, 0, 0xF7}, 0, at(hRax));
-    e_.dword(static_cast<u32>(rflags::kDF));
+    test_direction();
     leave_if(kNe, i);
     const bool reads = op != 0xAA && op != 0xAB, writes = op < 0xAC;
     if (reads) {

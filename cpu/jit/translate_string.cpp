@@ -12,11 +12,7 @@ constexpr u8 kDfByte = static_cast<u8>(rflags::kDF >> 8);
 
 /// Host address of what a general register points at.
 Mem Translator::probe_register(unsigned i, unsigned guest, unsigned size, bool write) {
-    clobber_flags();
-    poll(i);
-    Cold cold{Cold::kProbe, flags_, static_cast<u16>(i), {}};
-    cold.recover = recover_;
-    cold.back = e_.cursor;
+    Cold cold = start_probe(i);
     cold.stack = true;
     cold.base = static_cast<u8>(guest);
     u8 base = read(guest, hRcx);
@@ -30,6 +26,13 @@ bool Translator::direction(bool down) {
     e_.op({0, 0, 0x80}, down ? 1 : 4, at(hRcx, 1));  // or, and
     e_.byte(down ? kDfByte : static_cast<u8>(~kDfByte));
     return true;
+}
+
+/// ZF clear: DF is set. Destroys RCX and RFLAGS.
+void Translator::test_direction() {
+    e_.load_imm(hRcx, reinterpret_cast<u64>(&cpu_.other_flags));
+    e_.op({0, 0, 0xF6}, 0, at(hRcx, 1));
+    e_.byte(kDfByte);
 }
 
 /// REP MOVS and REP STOS end their block: behind the fast way stands the interpreter's cell for all that does not fit.
@@ -46,9 +49,7 @@ bool Translator::repeat_string(unsigned i) {
     flags_to_frame();
     Fixup slow[5];
     unsigned slows = 0;
-    e_.load_imm(hRcx, reinterpret_cast<u64>(&cpu_.other_flags));
-    e_.op({0, 0, 0xF6}, 0, at(hRcx, 1));
-    e_.byte(kDfByte);
+    test_direction();
     slow[slows++] = e_.jcc_forward(kNe);
     e_.lea(hRax, at(count, -1));
     e_.alu_imm(7, hRax, static_cast<i32>(kPageSize >> shift) - 1);
@@ -101,9 +102,7 @@ bool Translator::string(unsigned i) {
     const u8 a = kHome[kRax];
     auto sized = [&](u8 opcode) { return Opcode{static_cast<u8>(bytes == 2 ? 0x66 : 0), 0, static_cast<u8>(bytes == 1 ? opcode : opcode | 1), bytes == 8, bytes == 1}; };
     clobber_flags();
-    e_.load_imm(hRcx, reinterpret_cast<u64>(&cpu_.other_flags));
-    e_.op({0, 0, 0xF6}, 0, at(hRcx, 1));
-    e_.byte(kDfByte);
+    test_direction();
     leave_if(kNe, i);
     if (from) {
         Mem source = probe_register(i, kRsi, bytes, false);

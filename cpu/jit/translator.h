@@ -175,6 +175,7 @@ class Translator {
     Mem probe_at(unsigned i, u8 base, i32 disp, unsigned size, bool write);  ///< at host register + disp
     bool in_group(const Access& access) const;
     int take_slot(bool write);                       ///< offset from kTlb of a PageSlot of this translation's own; -1: none left
+    Cold start_probe(unsigned i);
     Cold page_slot_cold(unsigned i, int slot, u16 request);
     Mem probe_slot(unsigned i, unsigned size, bool write, bool aligned, int slot);
     Mem group_access(unsigned i, const Access& access, unsigned size, bool write, bool aligned);
@@ -220,6 +221,7 @@ class Translator {
     bool string(unsigned i);           // translate_string.cpp
     bool repeat_string(unsigned i);
     bool direction(bool down);
+    void test_direction();
     Mem probe_register(unsigned i, unsigned guest, unsigned size, bool write);
     bool vector(unsigned i);           // translate_vector.cpp
     void need_vectors(unsigned i, u8 level);
