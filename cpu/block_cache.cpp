@@ -19,12 +19,9 @@ namespace shadowbox {
 namespace {
 constexpr u32 kManyKills = 4;              ///< in quick succession: then blocks of the page die one by one
 constexpr GuestNs kThrashing = 5'000'000;  ///< a page whose code dies more often than that is thrashing
-constexpr unsigned kBucketBits = 17;
 constexpr unsigned kMaxCells = kMaxBlockInsns + 1;
 constexpr u64 kMaxBlockBytes = sizeof(Block) + kMaxCells * sizeof(Insn);
 
-/// Copies of a library lie at the same offsets of pages drawn at random: all bits of the address count.
-unsigned bucket_of(u64 rip, u64 ppn) { return static_cast<unsigned>((rip ^ ppn << 32) * 0x9E3779B97F4A7C15 >> (64 - kBucketBits)); }
 u64 lines_of(u32 offset, u32 size) {
     u32 first = offset / 64, last = std::min<u32>(offset + size - 1, kPageSize - 1) / 64;
     return (last == 63 ? ~u64{0} : (u64{1} << (last + 1)) - 1) & ~((u64{1} << first) - 1);
@@ -54,7 +51,7 @@ struct BlockCache::Posted {
     std::thread::id owner;
 };
 
-BlockCache::BlockCache(Vcpu& cpu, u64 bytes) : cpu_(cpu), buckets_(1u << kBucketBits, nullptr), posted_(std::make_unique<Posted>()) {
+BlockCache::BlockCache(Vcpu& cpu, u64 bytes) : cpu_(cpu), posted_(std::make_unique<Posted>()) {
     scratch_ = static_cast<Block*>(std::calloc(1, kMaxBlockBytes));
     VM_CHECK(scratch_);
     static_assert(kMinBytes / kCodeRegions >= kMaxBlockBytes);
@@ -83,7 +80,7 @@ Block* BlockCache::known(const Vcpu& cpu, u64 rip) const {
     const CodeTlbEntry* entry = cpu.mmu.context()->probe_code(linear);
     if (!entry) return nullptr;
     const u64 ppn = entry->ppn();
-    for (Block* block = buckets_[bucket_of(rip, ppn)]; block; block = block->next_in_bucket) {
+    for (Block* block = table_.chain(rip, ppn); block; block = block->next_in_bucket) {
         if (block->rip == rip && block->mode == cpu.mode && block->ppn == ppn && (!block->crosses() || still_crosses(cpu, *block))) return block;
     }
     return nullptr;
@@ -94,10 +91,7 @@ void BlockCache::kill(Block* block) {
     if (cpu_.jit) cpu_.jit->forget(*block);
     // The block may be running: its cells from here on look the code up again, as the manual lets a processor do (SDM 3A 8.1.3).
     for (unsigned i = 0; i < block->cells; ++i) block->insns[i].handler = op_stale;
-    Block*& head = buckets_[bucket_of(block->rip, block->ppn)];
-    for (Block** at = &head; *at; at = &(*at)->next_in_bucket) {
-        if (*at == block) { *at = block->next_in_bucket; break; }
-    }
+    table_.remove(block);
     if (Block*& slot = jump_[jump_index(block->rip)]; slot == block) slot = nullptr;
     block->ppn = kInvalidPpn.value;
     block->link[0] = block->link[1] = nullptr;
@@ -201,7 +195,7 @@ Block* BlockCache::find(Vcpu& cpu) {
     Ppn ppn(entry->ppn());
     const u8* host_page = reinterpret_cast<const u8*>((linear & ~kPageOffsetMask) + entry->host_delta);
     if (!cpu.single) {
-        for (Block* block = buckets_[bucket_of(cpu.rip, ppn.value)]; block; block = block->next_in_bucket) {
+        for (Block* block = table_.chain(cpu.rip, ppn.value); block; block = block->next_in_bucket) {
             if (block->rip == cpu.rip && block->mode == cpu.mode && block->ppn == ppn.value) {
                 if (block->crosses()) {
                     Resolved more = cpu.mmu.resolve(Gva(block->second_page()), 1, MemoryAccess::kExecute);
@@ -311,9 +305,7 @@ void BlockCache::keep(Block* block, u32 offset) {
     page.lines |= lines_of(offset, size);
     block->next_on_page = page.first;
     page.first = block;
-    Block*& head = buckets_[bucket_of(block->rip, block->ppn)];
-    block->next_in_bucket = head;
-    head = block;
+    table_.insert(block);
     jump_[jump_index(block->rip)] = block;
 }
 

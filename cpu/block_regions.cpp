@@ -21,13 +21,16 @@ void BlockCache::resize(u64 bytes) {
 void BlockCache::divide(u64 bytes) {
     VM_CHECK(bytes >= kMinBytes);
     region_bytes_ = bytes / kCodeRegions & ~u64{alignof(Block) - 1};
-    arena_.reset(new u8[region_bytes_ * kCodeRegions]);  // not cleared: host memory is taken where blocks are
+    Expected<MemoryMap> arena = MemoryMap::reserve(region_bytes_ * kCodeRegions);  // takes host memory only where blocks are
+    VM_CHECK(arena.has_value());
+    arena_ = std::move(*arena);
+    arena_.advise_huge(0, arena_.size());
 }
 
 void BlockCache::flush() {
     for (auto& [ppn, page] : pages_) cpu_.mmu.memory().unmark_code(Ppn(ppn), &cpu_.safepoint);
     std::fill(std::begin(jump_), std::end(jump_), nullptr);
-    std::fill(buckets_.begin(), buckets_.end(), nullptr);
+    table_.clear();
     pages_.clear();
     if (cpu_.jit) cpu_.jit->flush();
     regions_.fill({});
@@ -55,7 +58,7 @@ Block* BlockCache::allocate(unsigned cells) {
         if (regions_[region_].used) evict(region_);
     }
     Region& region = regions_[region_];
-    auto* block = reinterpret_cast<Block*>(arena_.get() + region_ * region_bytes_ + region.used);
+    auto* block = reinterpret_cast<Block*>(arena_.data() + region_ * region_bytes_ + region.used);
     region.used += bytes;
     ++region.count;
     return block;

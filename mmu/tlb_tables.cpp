@@ -59,7 +59,7 @@ void VcpuMmu::Tables::empty(unsigned context_number, unsigned i, unsigned sides)
     if (sides & kReadSide) in.empty_read(i);
     if (sides & kWriteSide) {
         if (in.writable(i)) write_right_lost = true;
-        in.empty_write(i);
+        empty_write(in, i);
     }
     if (!in.readable(i) && !in.writable(i)) data_filled.remove(i, u32{1} << context_number);
 }

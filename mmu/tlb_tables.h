@@ -89,6 +89,32 @@ struct VcpuMmu::Tables {
     Filled<kCodeTlbEntries> code_filled;
     bool write_right_lost = false;
 
+    /// How many entries hold a right to write, by a hash of the page: most pages that become code have none, which is known
+    /// without looking through the entries. A count that reaches its limit stays there. PPN 0 is not told from none.
+    class Writers {
+       public:
+        void replace(u64 old_word, u64 new_word) {
+            if (u8& count = counts_[place(old_word)]; old_word && count != kLimit) --count;
+            if (u8& count = counts_[place(new_word)]; new_word && count != kLimit) ++count;
+        }
+        bool none(Ppn ppn) const { return ppn.value && !counts_[place(ppn.value)]; }
+
+       private:
+        static constexpr unsigned kBits = 16;
+        static constexpr u8 kLimit = 255;
+        static unsigned place(u64 ppn_word) { return static_cast<unsigned>((ppn_word & ~kGlobalEntry) * 0x9E3779B97F4A7C15 >> (64 - kBits)); }
+        u8 counts_[1u << kBits] = {};
+    };
+    Writers writers;
+    void set_write(TlbContext& in, unsigned i, u64 tag, u8* page, u64 ppn_word) {
+        writers.replace(in.write_ppn[i], ppn_word);
+        in.set_write(i, tag, page, ppn_word);
+    }
+    void empty_write(TlbContext& in, unsigned i) {
+        writers.replace(in.write_ppn[i], 0);
+        in.empty_write(i);
+    }
+
    private:
     Memory& memory() { return *reinterpret_cast<Memory*>(map.data()); }
     static bool concerns(u64 ppn_word, Which which) {

@@ -163,7 +163,7 @@ void VcpuMmu::fill(Gva gva, const Translation& t, u8* page, MemoryAccess access,
     }
     if (entry.write_tag == tag || (may_write && (write || fill_both_sides_ || !context.writable(i)))) {
         if (context.writable(i) && !(may_write && entry.write_tag == tag)) tables_->write_right_lost = true;
-        may_write ? context.set_write(i, tag, page, ppn_word) : context.empty_write(i);
+        may_write ? tables_->set_write(context, i, tag, page, ppn_word) : tables_->empty_write(context, i);
     }
     tables_->data_filled.add(i, bit);
 }

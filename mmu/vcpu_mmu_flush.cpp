@@ -140,7 +140,10 @@ bool VcpuMmu::apply(const DropRequest& request) {
         return sides;
     };
     auto code = [&](CodeTlbEntry& entry) { return !request.write_only && named(entry.ppn_word); };
-    if (request.everything || !sorted.empty()) tables_->sweep(Tables::all_contexts(), data, code);
+    auto has_writer = [&](Ppn ppn) { return !tables_->writers.none(ppn); };
+    const bool concerned = request.everything || (request.write_only ? std::any_of(sorted.begin(), sorted.end(), has_writer) : !sorted.empty());
+    if (concerned) tables_->sweep(Tables::all_contexts(), data, code);
+    else tables_->forget_slots(Tables::all_contexts());  // which outlive the entries that they came from
     // The flag covers entries replaced since the last safepoint: their pointers may have been in use until
     // now.
     return std::exchange(tables_->write_right_lost, false);
