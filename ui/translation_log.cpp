@@ -5,6 +5,7 @@
 
 #include <cerrno>
 #include <cstring>
+#include <utility>
 
 #include "core/host/thread.h"
 #include "ui/monitor/disassembly.h"
@@ -59,13 +60,16 @@ void TranslationLog::translated(const jit::Translation& block) {
         }
     }
     if (config_.host_code) {
-        text += fmt::format("OUT: rip 0x{:x} [size={}]\n", block.guest[0].rip, block.host.size());
-        append_listing(text, block.host, block.host_address, 64);
+        for (auto [title, code] : {std::pair{"OUT", &block.host}, std::pair{"COLD", &block.cold}}) {
+            text += fmt::format("{}: rip 0x{:x} [size={}]\n", title, block.guest[0].rip, code->bytes.size());
+            append_listing(text, code->bytes, code->address, 64);
+        }
     }
     std::lock_guard lock(mutex_);
     if (text_) fmt::print(text_.get(), "{}\n", text);
     if (map_) {
-        fmt::print(map_.get(), "{:x} {:x} guest_{:x}\n", block.host_address, block.host.size(), block.guest[0].rip);
+        fmt::print(map_.get(), "{:x} {:x} guest_{:x}\n", block.host.address, block.host.bytes.size(), block.guest[0].rip);
+        fmt::print(map_.get(), "{:x} {:x} cold_{:x}\n", block.cold.address, block.cold.bytes.size(), block.guest[0].rip);
         std::fflush(map_.get());  // perf reads it when the process may be gone without ceremony
     }
 }

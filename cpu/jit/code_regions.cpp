@@ -10,28 +10,41 @@
 
 namespace shadowbox::jit {
 
+namespace {
+constexpr u64 kHotShare = 47;  ///< per cent of a region; the rest is for cold code
+}
+
+void Jit::begin_region() {
+    emitter_.cursor = current().begin;
+    cold_cursor_ = current().cold_begin;
+}
+
 /// Behind the stubs, which stay.
 void Jit::make_regions() {
     u8* at = emitter_.cursor;
     const u64 bytes = static_cast<u64>(memory_.writable() + memory_.size() - at) / kCodeRegions & ~u64{15};
     for (Region& region : regions_) {
         region.begin = at;
+        region.cold_begin = at + bytes * kHotShare / 100 / 16 * 16;
         region.end = at += bytes;
         clear(region);
     }
+    begin_region();
 }
 
 void Jit::clear(Region& region) {
     region.used = region.begin;
+    region.cold_used = region.cold_begin;
     region.links.resize(1);  // number 0 ends lists
     region.group_exits.clear();
     region.cells.clear();
 }
 
 u64 Jit::bytes_used() const {
-    u64 bytes = static_cast<u64>(regions_[0].begin - memory_.writable() + (emitter_.cursor - regions_[region_].begin));
+    auto used = [](const Region& r, const u8* hot, const u8* cold) { return static_cast<u64>(hot - r.begin + (cold - r.cold_begin)); };
+    u64 bytes = static_cast<u64>(regions_[0].begin - memory_.writable()) + used(regions_[region_], emitter_.cursor, cold_cursor_);
     for (unsigned i = 0; i < kCodeRegions; ++i) {
-        if (i != region_) bytes += static_cast<u64>(regions_[i].used - regions_[i].begin);
+        if (i != region_) bytes += used(regions_[i], regions_[i].used, regions_[i].cold_used);
     }
     return bytes;
 }
@@ -75,9 +88,10 @@ void Jit::drop(Block& block) {
 
 void Jit::next_region() {
     current().used = emitter_.cursor;
+    current().cold_used = cold_cursor_;
     region_ = (region_ + 1) % kCodeRegions;
     if (current().used != current().begin) evict(region_);
-    emitter_.cursor = current().begin;
+    begin_region();
 }
 
 void Jit::evict(unsigned number) {
@@ -101,7 +115,7 @@ void Jit::flush() {
     ++counters_.flushes;
     for (Region& region : regions_) clear(region);
     region_ = 0;
-    emitter_.cursor = current().begin;
+    begin_region();
     if (legacy_table_) clear_jumps(legacy_table_.get());
     for (JumpTable& table : tables_) {
         if (table.entries) clear_jumps(table.entries.get());

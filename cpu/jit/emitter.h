@@ -88,6 +88,7 @@ class Emitter {
     void jcc(u8 condition, const u8* to) { byte(0x0F); byte(static_cast<u8>(0x80 | condition)); relative(to); }
     Fixup jmp_forward() { byte(0xE9); return forward(); }
     Fixup jcc_forward(u8 condition) { byte(0x0F); byte(static_cast<u8>(0x80 | condition)); return forward(); }
+    Fixup jmp_short() { byte(0xEB); byte(0); return {cursor - 1, true}; }
     Fixup jcc_short(u8 condition) { byte(static_cast<u8>(0x70 | condition)); byte(0); return {cursor - 1, true}; }
     Fixup jrcxz_short() { byte(0xE3); byte(0); return {cursor - 1, true}; }
     void bind(const Fixup& fixup) { bind(fixup, cursor); }

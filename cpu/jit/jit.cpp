@@ -48,21 +48,18 @@ Jit::~Jit() = default;
 bool Jit::translate(Block& block) {
     block.heat = 0;
     if (!(block.mode & mode_bits::kLong64) && block.mode != cpu_.mode) return false;  // CS.limit is what the code is made for
-    if (emitter_.cursor + kRoom > current().end) next_region();
-    u8* start = emitter_.cursor;
+    if (emitter_.cursor + kRoom > current().cold_begin || cold_cursor_ + kRoom > current().end) next_region();
     Translator translator(*this, cpu_, block);
-    if (!translator.run()) {
-        emitter_.cursor = start;
-        return false;
-    }
-    if (listener_) report(translator, start);
+    if (!translator.run()) return false;
+    if (listener_) report(translator);
     emitter_.cursor = reinterpret_cast<u8*>((reinterpret_cast<u64>(emitter_.cursor) + 15) & ~u64{15});
+    VM_CHECK(emitter_.cursor <= current().cold_begin && cold_cursor_ <= current().end);
     for (const Part& part : translator.parts()) block.code.regions |= static_cast<u8>(1u << cpu_.blocks->region_of(part.block));
     ++counters_.blocks;
     return true;
 }
 
-void Jit::report(const Translator& translator, const u8* start) const {
+void Jit::report(const Translator& translator) const {
     std::vector<std::array<u8, kMaxBlockInsns * 15>> bytes(translator.parts().size());
     std::vector<Translation::GuestCode> guest;
     for (const Part& part : translator.parts()) {
@@ -73,7 +70,8 @@ void Jit::report(const Translator& translator, const u8* start) const {
     if (guest.empty()) return;
     const u64 mode = translator.parts().front().block->mode;
     const unsigned bits = mode & mode_bits::kLong64 ? 64 : mode & mode_bits::kCode32 ? 32 : 16;
-    listener_->translated({cpu_.index, bits, guest, {start, emitter_.cursor}, reinterpret_cast<u64>(executable(start))});
+    auto host = [&](std::span<const u8> bytes) { return Translation::HostCode{bytes, reinterpret_cast<u64>(executable(bytes.data()))}; };
+    listener_->translated({cpu_.index, bits, guest, host(translator.code()), host(translator.cold_code())});
 }
 
 bool Jit::read_code(const Block& block, u8* to) const {

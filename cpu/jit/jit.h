@@ -93,8 +93,8 @@ class Jit {
     void inspect(Inspector& inspector) const;
     void cell_completed() { cell_done_ = true; }
 
-    static constexpr u64 kRoom = 64u << 10;  ///< more than any block's code needs
-    static constexpr u64 kMinBytes = kCodeRegions * kRoom * 3 / 2;
+    static constexpr u64 kRoom = 48u << 10;  ///< more than any translation needs of either part of a region
+    static constexpr u64 kMinBytes = kCodeRegions * kRoom * 5 / 2;
 
  private:
     friend class Translator;
@@ -113,9 +113,10 @@ class Jit {
         Block* block;
         u16 cell;
     };
-    /// A piece of the code memory, and what the code in it refers to by number or address. All of it goes at once.
+    /// A piece of the code memory, and what the code in it refers to by number or address. All of it goes at once. What seldom
+    /// runs has a part of its own, so that the rest takes fewer lines and pages of the host's caches.
     struct Region {
-        u8 *begin = nullptr, *used = nullptr, *end = nullptr;
+        u8 *begin = nullptr, *used = nullptr, *cold_begin = nullptr, *cold_used = nullptr, *end = nullptr;
         std::vector<Link> links;
         std::vector<GroupExit> group_exits;
         std::vector<std::unique_ptr<u8[]>> cells;  ///< one-instruction blocks for run_cell
@@ -131,6 +132,7 @@ class Jit {
     // Regions (code_regions.cpp). Numbers of links and group exits: the region above kRegionShift.
     static constexpr unsigned kRegionShift = 24;
     void make_regions();
+    void begin_region();
     void next_region();
     void evict(unsigned region);
     static void clear(Region& region);
@@ -155,7 +157,7 @@ class Jit {
     Block* make_cell(const Block& block, unsigned cell, unsigned done);
     /// The bytes of a block as they are now; false if it is mapped elsewhere.
     bool read_code(const Block& block, u8* to) const;
-    void report(const Translator& translator, const u8* start) const;
+    void report(const Translator& translator) const;
     // Called by emitted code.
     static u32 fill_tlb(Vcpu* cpu, u64 gva, u32 size_and_write, Frame* frame);
     static void run_cell(Jit* jit, Block* cell, Frame* frame);
@@ -165,6 +167,7 @@ class Jit {
     Vcpu& cpu_;
     CodeMemory memory_;
     Emitter emitter_;
+    u8* cold_cursor_ = nullptr;
     Exit exit_;
     std::unique_ptr<X87Image> x87_image_;
     TlbContext* tlb_ = nullptr;

@@ -18,8 +18,12 @@ struct Translation {
     unsigned vcpu;
     unsigned bits;                ///< 16, 32 or 64
     std::span<const GuestCode> guest;  ///< at least one; in the order of the host code
-    std::span<const u8> host;     ///< readable here
-    u64 host_address;             ///< where it is executed
+    struct HostCode {
+        std::span<const u8> bytes;  ///< readable here
+        u64 address;                ///< where they are executed
+    };
+    HostCode host;                ///< from the checked entry on
+    HostCode cold;                ///< ways out and other things that seldom run, which lie apart
 };
 
 class TranslationListener {

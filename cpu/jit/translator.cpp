@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: MIT
-// The frame of a translation: entries, flags from instruction to instruction, the ways out, and the cold code behind the block.
+// The frame of a translation: entries, flags from instruction to instruction, the ways out, and the cold code, which lies apart.
 #include "cpu/jit/translator.h"
+
+#include <utility>
 
 #include "cpu/dispatch.h"
 #include "cpu/jit/forms.h"
@@ -24,7 +26,10 @@ bool Translator::run() {
     }
     if (exact || block_.crosses()) wants_host = false;
     if (block_.crosses()) dead_at_entry = false;
-    start_ = e_.cursor;
+    u8* const start = e_.cursor;
+    // The checked entry: this context still maps the page of RIP to the page that the block was made from.
+    emit_code_check(e_, linear(block_.rip), block_.ppn);
+    leave_if(kNe, 0, ExitKind::kLookup);
     u8 *entry_host, *entry_frame;
     if (wants_host) {
         entry_frame = e_.cursor;
@@ -32,8 +37,12 @@ bool Translator::run() {
         entry_host = e_.cursor;
         flags_ = FlagsIn::kHost;
     } else {
+        Fixup over = dead_at_entry ? Fixup{} : e_.jmp_short();
         entry_host = e_.cursor;
-        if (!dead_at_entry) e_.save_flags();
+        if (!dead_at_entry) {
+            e_.save_flags();
+            e_.bind(over);
+        }
         entry_frame = e_.cursor;
         flags_ = dead_at_entry ? FlagsIn::kDead : FlagsIn::kFrame;
     }
@@ -53,18 +62,15 @@ bool Translator::run() {
         if (long64()) fall_through(next, static_cast<unsigned>(steps_.size()) - 1);
         else link_next(next & (block_.mode & mode_bits::kCode32 ? 0xFFFFFFFF : 0xFFFF));
     }
+    code_ = {start, e_.cursor};
+    u8* const code_end = std::exchange(e_.cursor, jit_.cold_cursor_);
     emit_cold();
-    // The checked entry: this context still maps the page of RIP to the page that the block was made from.
-    u8* entry_checked = e_.cursor;
-    emit_code_check(e_, linear(block_.rip), block_.ppn);
-    e_.jcc(kE, entry_frame);
-    e_.load_imm(hRdx, static_cast<u32>(ExitKind::kLookup));
-    e_.load_imm(hRcx, reinterpret_cast<u64>(&block_));
-    e_.jmp(jit_.exit_stub_);
+    cold_code_ = {jit_.cold_cursor_, e_.cursor};
+    jit_.cold_cursor_ = std::exchange(e_.cursor, code_end);
     block_.code.frame_flags = entry_frame;
     block_.code.host_flags = entry_host;
-    block_.code.checked = entry_checked;
-    jit_.counters_.bytes += static_cast<u64>(e_.cursor - start_);
+    block_.code.checked = start;
+    jit_.counters_.bytes += code_.size() + cold_code_.size();
     jit_.counters_.instructions += steps_.size();
     return true;
 }

@@ -8,6 +8,7 @@
 // Memory is accessed before registers change, so an instruction that cannot go on leaves to the interpreter's cell for it.
 #pragma once
 
+#include <span>
 #include <vector>
 
 #include "cpu/jit/jit.h"
@@ -65,6 +66,8 @@ class Translator {
     /// False: nothing to gain, or the bytes are not those that the block was decoded from.
     bool run();
     const std::vector<Part>& parts() const { return parts_; }
+    std::span<const u8> code() const { return code_; }
+    std::span<const u8> cold_code() const { return cold_code_; }
 
  private:
     // --- analysis (flag_analysis.cpp) ---
@@ -272,7 +275,7 @@ class Translator {
     bool x87_known_ = false;
     int x87_ip_ = -1, x87_dp_ = -1;  ///< steps whose FIP and FDP are not stored yet
     bool polled_ = false, wants_poll_ = false, ended_ = false;
-    u8* start_ = nullptr;
+    std::span<const u8> code_, cold_code_;  ///< that were emitted
 };
 
 }  // namespace shadowbox::jit

@@ -62,7 +62,7 @@ const std::vector<Form> kForms = {
     {"shrd rax, rbx, cl", {0x48, 0x0F, 0xAD, 0xD8}},
 };
 
-/// The way through the first translation, up to the call or exit that the HLT is: what is behind it is cold.
+/// The way through the first translation, from the checked entry up to the call or exit that the HLT is.
 class Listing : public jit::TranslationListener {
  public:
     void translated(const jit::Translation& block) override {
@@ -70,17 +70,18 @@ class Listing : public jit::TranslationListener {
         csh handle = 0;
         REQUIRE(cs_open(CS_ARCH_X86, CS_MODE_64, &handle) == CS_ERR_OK);
         cs_insn* insns = nullptr;
-        const size_t count = cs_disasm(handle, block.host.data(), block.host.size(), 0, 0, &insns);
+        const size_t count = cs_disasm(handle, block.host.bytes.data(), block.host.bytes.size(), 0, 0, &insns);
+        const u64 cold = block.cold.address - block.host.address;
         bool outward = false;
         for (size_t n = 0; n < count && !outward; ++n) {
             std::string operands = insns[n].op_str;
             const bool transfer = insns[n].mnemonic == std::string("call") || insns[n].mnemonic[0] == 'j';
             const u64 target = transfer ? std::strtoull(operands.c_str(), nullptr, 16) : 0;
-            if (transfer && operands.starts_with("0x") && target >= block.host.size()) {
+            if (transfer && operands.starts_with("0x") && target - cold < block.cold.bytes.size()) {
+                operands = "(cold)";
+            } else if (transfer && operands.starts_with("0x") && target >= block.host.bytes.size()) {
                 operands = "(stub)";
                 outward = true;
-            } else if (transfer && operands.starts_with("0x") && is_cold(insns, count, n, target)) {
-                operands = "(cold)";
             } else if (insns[n].mnemonic == std::string("movabs")) {
                 operands = std::regex_replace(operands, std::regex("0x[0-9a-f]+"), "(address)");
             }
@@ -90,15 +91,6 @@ class Listing : public jit::TranslationListener {
         cs_close(&handle);
     }
     std::string text;
-
- private:
-    /// Forward to behind the first way out: how far away that is is no matter.
-    static bool is_cold(const cs_insn* insns, size_t count, size_t from, u64 target) {
-        for (size_t n = from + 1; n < count && insns[n].address < target; ++n) {
-            if (insns[n].mnemonic == std::string("call") || insns[n].mnemonic == std::string("jmp")) return true;
-        }
-        return false;
-    }
 };
 
 std::string translations() {
