@@ -37,6 +37,7 @@ void Jit::clear(Region& region) {
     region.cold_used = region.cold_begin;
     region.links.resize(1);  // number 0 ends lists
     region.group_exits.clear();
+    region.caches.clear();
     region.cells.clear();
 }
 

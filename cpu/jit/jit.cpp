@@ -190,6 +190,16 @@ void Jit::connect(Link& link, u32 number, Block& to) {
     ++counters_.links;
 }
 
+void Jit::disconnect(Link& link, u32 number) {
+    if (!link.to) return;
+    u32* next = &link.to->code.incoming;
+    while (*next != number) next = &this->link(*next).next_incoming;
+    *next = link.next_incoming;
+    link.to = nullptr;
+    link.next_incoming = 0;
+    point(link, link.thunk);
+}
+
 void Jit::clear_jumps(JumpEntry* entries) {
     for (unsigned i = 0; i < kJumpEntries; ++i) entries[i] = empty_jump_entry(i);
 }
@@ -263,12 +273,17 @@ Resume Jit::run(Block* block) {
                 reconsider(*exit.head);
                 return resume_cell(exit.block, exit.cell);
             }
+            case ExitKind::kCache:
+                from = inline_cache(exit_.argument).block;
+                [[fallthrough]];
             case ExitKind::kIndirect: {
                 if (!(cpu_.mode & mode_bits::kLong64)) exit_.target &= 0xFFFFFFFF;  // the mode's number is above it
                 Block* to = cpu_.blocks->known(cpu_, exit_.target);
+                const u64 evictions = counters_.evictions;
                 if (to && !to->code.checked) warm(*to);
                 if (to && to->code.checked) {
                     set_jump(cpu_.mode, exit_.target, executable(to->code.checked));
+                    if (kind == ExitKind::kCache && counters_.evictions == evictions) aim(exit_.argument, *to);
                 }
                 return resume_cell(from, exit_.cell);
             }
@@ -319,9 +334,10 @@ void Jit::inspect(Inspector& inspector) const {
     inspector.field("regions of host code evicted", counters_.evictions);
     inspector.field("regions of blocks evicted", cpu_.blocks->evictions());
     inspector.field("links made", counters_.links);
+    inspector.field("inline caches aimed", counters_.caches_aimed);
     inspector.field("entries", counters_.entries);
     inspector.field("tlb fills", counters_.fills);
-    static constexpr const char* kNames[] = {"exits: unlinked jump", "exits: indirect jump", "exits: interpreter's cell", "exits: poll or budget", "exits: page check", "exits: shared check or page slot", "exits: RIP from a cell", "exits: fault in a cell"};
+    static constexpr const char* kNames[] = {"exits: unlinked jump", "exits: indirect jump", "exits: interpreter's cell", "exits: poll or budget", "exits: page check", "exits: shared check or page slot", "exits: RIP from a cell", "exits: fault in a cell", "exits: inline cache"};
     for (unsigned i = 0; i < static_cast<unsigned>(ExitKind::kCount); ++i) inspector.field(kNames[i], counters_.exits[i]);
     for (auto [title, counts] : {std::pair{"instructions run in C++", &by_row_run_}, std::pair{"instructions left to the interpreter", &by_row_left_}}) {
         Inspector group = inspector.group(title);

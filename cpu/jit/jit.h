@@ -7,6 +7,7 @@
 #pragma once
 
 #include <array>
+#include <deque>
 #include <memory>
 #include <unordered_map>
 #include <vector>
@@ -39,6 +40,7 @@ enum class ExitKind : u32 {
     kGroup,     ///< the check that accesses share, or a page slot, failed; argument: GroupExit number
     kRip,       ///< the guest's RIP is set: find the block there
     kLeft,      ///< a cell that C++ ran on behalf of emitted code did not complete; exit and RIP are set
+    kCache,     ///< an inline cache without a target, or one that misses; argument: InlineCache number
     kCount
 };
 
@@ -53,11 +55,23 @@ struct Link {
     u32 next_incoming = 0;  ///< list of links into `to`; 0 ends (number 0 is not used)
 };
 
+/// What an indirect jump or call compares its target with (inline_cache.cpp). Code addresses in the writable view.
+struct InlineCache {
+    Block* head_block;          ///< of the translation
+    Block* block;               ///< cell `cell` of it is the jump
+    u16 cell;
+    u32 link = 0;               ///< followed on a hit
+    i32 misses_left = 0;        ///< counted down by emitted code
+    u64 aimed_at = 0;           ///< host time
+    u8* head = nullptr;
+    const u8 *lookup = nullptr, *first = nullptr;
+};
+
 /// What of a translator's means a block does without, because they failed there again and again.
 enum Avoid : u8 { kAvoidGroups = 1, kAvoidSlots = 2 };
 
 struct JitCounters {
-    u64 blocks = 0, instructions = 0, bytes = 0, entries = 0, flushes = 0, links = 0, fills = 0, cells = 0, evictions = 0, exits[static_cast<unsigned>(ExitKind::kCount)] = {};
+    u64 blocks = 0, instructions = 0, bytes = 0, entries = 0, flushes = 0, links = 0, caches_aimed = 0, fills = 0, cells = 0, evictions = 0, exits[static_cast<unsigned>(ExitKind::kCount)] = {};
 };
 
 /// Where the interpreter goes on: `handler` is not always insn->handler (the first cell of a translated block enters it again).
@@ -119,6 +133,7 @@ class Jit {
         u8 *begin = nullptr, *used = nullptr, *cold_begin = nullptr, *cold_used = nullptr, *end = nullptr;
         std::vector<Link> links;
         std::vector<GroupExit> group_exits;
+        std::deque<InlineCache> caches;  ///< emitted code has their addresses
         std::vector<std::unique_ptr<u8[]>> cells;  ///< one-instruction blocks for run_cell
     };
     struct JumpTable {
@@ -141,8 +156,13 @@ class Jit {
     u32 add_link(const Link& added);
     u32 add_group_exit(const GroupExit& exit);
     const GroupExit& group_exit(u64 number) const { return regions_[number >> kRegionShift].group_exits[number & ((1u << kRegionShift) - 1)]; }
+    u32 add_inline_cache(const InlineCache& added);
+    InlineCache& inline_cache(u64 number) { return regions_[number >> kRegionShift].caches[number & ((1u << kRegionShift) - 1)]; }
+    static void go_straight_to(const InlineCache& cache, const u8* place);
+    void aim(u64 number, Block& to);
     void reconsider(Block& head);
     void connect(Link& link, u32 number, Block& to);
+    void disconnect(Link& link, u32 number);
     static void point(const Link& link, const u8* target);
     Resume resume_cell(Block* block, unsigned cell);
     static void clear_jumps(JumpEntry* entries);

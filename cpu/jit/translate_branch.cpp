@@ -87,10 +87,20 @@ void Translator::jump_indirect(unsigned i) {
         poll(i);
         e_.mov(hRax, read(s.insn.rm, hRax));
     }
-    find_target();
-    leave_if(kNe, i, ExitKind::kIndirect);
-    jump_to_entry();
-    ended_ = true;
+    jump_cached(i, false);
+}
+
+/// The return address of call step i to a host address, and RSP down to it.
+void Translator::push_return(unsigned i, u8 host_address, u8 scratch) {
+    const u8 sp = kHome[kRsp];
+    const u64 next = steps_[i].rip + steps_[i].insn.length;
+    if (static_cast<i64>(next) == static_cast<i32>(next)) {
+        e_.store_imm32(at(host_address), static_cast<i32>(next), true);
+    } else {
+        e_.load_imm(scratch, next);
+        e_.store(at(host_address), scratch);
+    }
+    e_.lea(sp, at(sp, -8));
 }
 
 bool Translator::call(unsigned i) {
@@ -110,35 +120,18 @@ bool Translator::call(unsigned i) {
     if (direct) {
         if (short_next) {
             e_.store_imm32(to, static_cast<i32>(next), true);
+            e_.lea(sp, at(sp, -8));
         } else {
-            u8 address = single(to, hRcx);
-            e_.load_imm(hRdx, next);
-            e_.store(at(address), hRdx);
+            push_return(i, single(to, hRcx), hRdx);
         }
-        e_.lea(sp, at(sp, -8));
         link_to(static_cast<u64>(s.insn.disp), s.insn.same_page);
         ended_ = true;
         return true;
     }
-    // The host address of the new stack top waits in the frame while the table is searched.
-    e_.store(in_frame(offsetof(Frame, address)), single(to, hRdx));
+    e_.lea(hRdx, to);
     if (s.insn.mem) e_.load(hRax, in_frame(offsetof(Frame, argument)));
     else e_.mov(hRax, read(s.insn.rm, hRax));
-    find_target();
-    leave_if(kNe, i, ExitKind::kIndirect);
-    e_.load(hRax, in_frame(offsetof(Frame, address)));
-    if (short_next) {
-        e_.store_imm32(at(hRax), static_cast<i32>(next), true);
-        e_.lea(sp, at(sp, -8));
-    } else {
-        e_.store32(in_frame(offsetof(Frame, argument)), hRdx);
-        e_.load_imm(hRdx, next);
-        e_.store(at(hRax), hRdx);
-        e_.load32(hRdx, in_frame(offsetof(Frame, argument)));
-        e_.lea(sp, at(sp, -8));
-    }
-    jump_to_entry();
-    ended_ = true;
+    jump_cached(i, true);
     return true;
 }
 

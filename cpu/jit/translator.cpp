@@ -325,6 +325,10 @@ void Translator::emit_cold() {
             e_.jmp(link.host_flags ? jit_.exit_host_flags_ : jit_.exit_stub_);
             continue;
         }
+        if (cold.kind == Cold::kCache) {
+            look_up_target(cold);
+            continue;
+        }
         e_.bind(cold.from);
         if (cold.kind == Cold::kVectors) {
             e_.call(cold.wide ? jit_.load_wide_ : jit_.load_vectors_);

@@ -95,7 +95,7 @@ class Translator {
 
     // --- leaving ---
     struct Cold {
-        enum Kind : u8 { kProbe, kLeave, kVectors, kX87, kLink, kPageSlot } kind;
+        enum Kind : u8 { kProbe, kLeave, kVectors, kX87, kLink, kPageSlot, kCache } kind;
         FlagsIn flags;
         u16 step;
         Fixup from;
@@ -109,7 +109,7 @@ class Translator {
         u8 base = 0;
         i32 disp = 0;
         int recover = -1;
-        u32 link = 0;
+        u32 link = 0;             ///< kLink; kCache: number of the InlineCache
         i32 slot = 0;             ///< kPageSlot: offset from kTlb
         ExitKind exit = ExitKind::kCell;
     };
@@ -219,6 +219,9 @@ class Translator {
     void find_target();
     void jump_to_entry();
     void jump_indirect(unsigned i);
+    void push_return(unsigned i, u8 host_address, u8 scratch);
+    void jump_cached(unsigned i, bool is_call);  // inline_cache.cpp
+    void look_up_target(const Cold& cold);
     bool call(unsigned i);
     bool ret(unsigned i);
     bool string(unsigned i);           // translate_string.cpp
