@@ -43,7 +43,18 @@ constexpr unsigned kPageSlots = 16;        ///< for reads, and as many for write
 /// Not canonical, and drawn at random: a guest's address on it would be taken for a hit, so no guest may know it.
 extern const u64 kNoPage;
 
+/// Where a call comes back to (cpu/jit): the guest RIP behind it, and host code that goes on there.
+struct ReturnSite {
+    u64 rip;
+    const u8* code;
+};
+/// Never a RIP that a RET pops, for the same reason as kNoPage.
+extern const ReturnSite kNoReturnSite;
+constexpr unsigned kReturnRing = 32;  ///< 8 bytes each: an offset in it is one byte, which wraps around
+
 struct TlbContext {
+    u8 return_top = 0;                               ///< offset of the newest entry
+    const ReturnSite* return_ring[kReturnRing];      ///< call sites that emitted code will most likely return to
     PageSlot stack;  ///< for reads and writes off RSP
     PageSlot read_slots[kPageSlots], write_slots[kPageSlots];
     u64 slots_filled = 1;
@@ -54,8 +65,12 @@ struct TlbContext {
     TlbContext() {
         for (unsigned i = 0; i < kTlbEntries; ++i) empty(i);
         forget_slots();
+        forget_returns();
     }
 
+    void forget_returns() {
+        for (const ReturnSite*& site : return_ring) site = &kNoReturnSite;
+    }
     void forget_slots() {
         if (!slots_filled) return;
         stack.page = kNoPage;

@@ -17,6 +17,7 @@ u64 draw_page() {
 }  // namespace
 
 const u64 kNoPage = draw_page();
+const ReturnSite kNoReturnSite{draw_page(), nullptr};
 
 VcpuMmu::Tables::Tables() {
     Expected<MemoryMap> region = MemoryMap::reserve(sizeof(Memory), u64{1} << 21);
@@ -67,6 +68,12 @@ void VcpuMmu::Tables::empty(unsigned context_number, unsigned i, unsigned sides)
 void VcpuMmu::Tables::forget_slots(u32 contexts) {
     for (unsigned number = 0; number < kPcidSlots * kPrivileges; ++number) {
         if ((contexts >> number & 1) && slots[number / kPrivileges].used) context(number).forget_slots();
+    }
+}
+
+void VcpuMmu::Tables::forget_returns() {
+    for (unsigned number = 0; number < kPcidSlots * kPrivileges; ++number) {
+        if (slots[number / kPrivileges].used) context(number).forget_returns();
     }
 }
 

@@ -55,6 +55,7 @@ struct VcpuMmu::Tables {
     void sweep(u32 contexts, Data data, Code code);
     void empty(unsigned context_number, unsigned i, unsigned sides);
     void forget_slots(u32 contexts);
+    void forget_returns();
 
     MemoryMap map;
     Slot slots[kPcidSlots];

@@ -86,6 +86,8 @@ class VcpuMmu {
     /// Everything, global entries too.
     void flush_all();
     /// Drops every cached translation of one PPN, by reverse search of the contexts in use.
+    /// Emitted code goes away, or will run in another mode: no call site is returned to.
+    void forget_returns();
     void drop_ppn(Ppn ppn);
     /// Like drop_ppn, but only the right to write (the page became protected).
     void drop_write(Ppn ppn);

@@ -149,6 +149,8 @@ bool VcpuMmu::apply(const DropRequest& request) {
     return std::exchange(tables_->write_right_lost, false);
 }
 
+void VcpuMmu::forget_returns() { tables_->forget_returns(); }
+
 void VcpuMmu::drop_ppn(Ppn ppn) {
     bool lost = apply(DropRequest{{ppn}});
     tables_->write_right_lost = lost;

@@ -38,6 +38,7 @@ void Jit::clear(Region& region) {
     region.links.resize(1);  // number 0 ends lists
     region.group_exits.clear();
     region.caches.clear();
+    region.returns.clear();
     region.cells.clear();
 }
 
@@ -110,10 +111,12 @@ void Jit::evict(unsigned number) {
         }
     });
     clear(region);
+    cpu_.mmu.forget_returns();
 }
 
 void Jit::flush() {
     ++counters_.flushes;
+    cpu_.mmu.forget_returns();
     for (Region& region : regions_) clear(region);
     region_ = 0;
     begin_region();

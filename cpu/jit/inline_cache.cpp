@@ -39,7 +39,10 @@ void Translator::jump_cached(unsigned i, bool is_call) {
     cold.link = number;
     cold.stack = is_call;
     cold_.push_back(cold);
-    if (is_call) push_return(i, hRdx, hRcx);
+    if (is_call) {
+        push_return(i, hRdx, hRcx);
+        remember_return(i);
+    }
     cache.link = new_link(0, false, false);
     Fixup site = e_.jmp_forward();
     jit_.link(cache.link).site = site.at;
@@ -56,7 +59,10 @@ void Translator::look_up_target(const Cold& cold) {
     flags_ = cold.flags;
     recover_ = cold.recover;
     cache.lookup = e_.cursor;
-    if (cold.stack) e_.store(in_frame(offsetof(Frame, address)), hRdx);
+    if (cold.stack) {
+        e_.store(in_frame(offsetof(Frame, address)), hRdx);
+        remember_return(i);  // also right where the interpreter does the call
+    }
     find_target();
     leave_if(kNe, i, ExitKind::kIndirect);
     if (cold.stack) {

@@ -179,7 +179,10 @@ u32 Jit::fill_tlb(Vcpu* cpu, u64 gva, u32 size_and_write, Frame* frame) {
 
 // --- links ---
 
-void Jit::point(const Link& link, const u8* target) { Emitter::bind(Fixup{link.site, false}, target); }
+void Jit::point(const Link& link, const u8* target) {
+    if (link.returns) *reinterpret_cast<const u8**>(link.site) = executable(target);
+    else Emitter::bind(Fixup{link.site, false}, target);
+}
 
 void Jit::connect(Link& link, u32 number, Block& to) {
     if (!link.site || link.to) return;
@@ -206,6 +209,7 @@ void Jit::clear_jumps(JumpEntry* entries) {
 
 void Jit::select_jump_table(u64 mode) {
     table_mode_ = mode;
+    cpu_.mmu.forget_returns();
     if (!(mode & mode_bits::kLong64)) {
         if (!legacy_table_) {
             legacy_table_ = std::make_unique<JumpEntry[]>(kJumpEntries);

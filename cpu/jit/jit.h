@@ -18,10 +18,10 @@
 #include "cpu/block.h"
 #include "cpu/jit/emitter.h"
 #include "cpu/jit/x87_image.h"
+#include "mmu/tlb.h"
 
 namespace shadowbox {
 class Vcpu;
-struct TlbContext;
 struct Resolved;
 }
 
@@ -46,11 +46,12 @@ enum class ExitKind : u32 {
 
 /// A direct jump from block to block. Unlinked, its site jumps to `thunk`, which exits with kLink.
 struct Link {
-    u8* site;          ///< of the rel32, writable view
+    u8* site;          ///< of the rel32, writable view; for a return, of ReturnSite::code
     const u8* thunk;   ///< writable view
     u64 target;        ///< guest RIP
     bool same_page;    ///< else it enters by the checked entry
     bool host_flags;   ///< guest flags are in RFLAGS on this way; else in the frame
+    bool returns = false;
     Block* to = nullptr;
     u32 next_incoming = 0;  ///< list of links into `to`; 0 ends (number 0 is not used)
 };
@@ -133,7 +134,8 @@ class Jit {
         u8 *begin = nullptr, *used = nullptr, *cold_begin = nullptr, *cold_used = nullptr, *end = nullptr;
         std::vector<Link> links;
         std::vector<GroupExit> group_exits;
-        std::deque<InlineCache> caches;  ///< emitted code has their addresses
+        std::deque<InlineCache> caches;  ///< emitted code has their addresses, and those of `returns`
+        std::deque<ReturnSite> returns;
         std::vector<std::unique_ptr<u8[]>> cells;  ///< one-instruction blocks for run_cell
     };
     struct JumpTable {
@@ -163,7 +165,7 @@ class Jit {
     void reconsider(Block& head);
     void connect(Link& link, u32 number, Block& to);
     void disconnect(Link& link, u32 number);
-    static void point(const Link& link, const u8* target);
+    void point(const Link& link, const u8* target);
     Resume resume_cell(Block* block, unsigned cell);
     static void clear_jumps(JumpEntry* entries);
     static unsigned jump_index(u64 rip) { return static_cast<unsigned>(rip & (kJumpEntries - 1)); }

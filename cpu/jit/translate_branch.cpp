@@ -124,6 +124,7 @@ bool Translator::call(unsigned i) {
         } else {
             push_return(i, single(to, hRcx), hRdx);
         }
+        remember_return(i);
         link_to(static_cast<u64>(s.insn.disp), s.insn.same_page);
         ended_ = true;
         return true;
@@ -135,17 +136,65 @@ bool Translator::call(unsigned i) {
     return true;
 }
 
+/// Enters call step i into the return ring. Destroys RCX and RDX, keeps RFLAGS.
+void Translator::remember_return(unsigned i) {
+    const u32 number = new_link(steps_[i].rip + steps_[i].insn.length, false, false);
+    Link& link = jit_.link(number);
+    ReturnSite& site = jit_.current().returns.emplace_back(ReturnSite{link.target, nullptr});
+    link.returns = true;
+    link.site = reinterpret_cast<u8*>(&site.code);
+    Cold cold{Cold::kReturn, FlagsIn::kFrame, 0, {}};
+    cold.link = number;
+    cold_.push_back(cold);
+    e_.op({0, 1, 0xB6}, hRcx, at(kTlb, offsetof(TlbContext, return_top)));  // movzx
+    e_.lea(hRcx, at(hRcx, sizeof(ReturnSite*)), false);
+    e_.op({0, 0, 0x88}, hRcx, at(kTlb, offsetof(TlbContext, return_top)));
+    e_.op({0, 1, 0xB6, false, true}, hRcx, hRcx);  // movzx ecx, cl: it wraps around
+    e_.load_imm(hRdx, reinterpret_cast<u64>(&site));
+    e_.store(sum(kTlb, hRcx, offsetof(TlbContext, return_ring)), hRdx);
+}
+
+/// RAX: what a RET popped. Goes to where the newest call of the ring returns if that is it. Destroys RCX and RDX.
+void Translator::return_by_ring(unsigned i) {
+    static_assert(kReturnRing * sizeof(ReturnSite*) == 256);
+    e_.op({0, 1, 0xB6}, hRcx, at(kTlb, offsetof(TlbContext, return_top)));
+    e_.load(hRdx, sum(kTlb, hRcx, offsetof(TlbContext, return_ring)));
+    e_.lea(hRcx, at(hRcx, -static_cast<i32>(sizeof(ReturnSite*))), false);
+    e_.op({0, 0, 0x88}, hRcx, at(kTlb, offsetof(TlbContext, return_top)));
+    e_.alu(7, hRax, at(hRdx, offsetof(ReturnSite, rip)));
+    Cold cold{Cold::kReturn, flags_, static_cast<u16>(i), e_.jcc_forward(kNe)};
+    cold.recover = recover_;
+    cold_.push_back(cold);
+    e_.lea(kHome[kRsp], at(kHome[kRsp], 8 + steps_[i].insn.imm));
+    e_.jmp_mem(at(hRdx, offsetof(ReturnSite, code)));
+}
+
+/// The cold side of both.
+void Translator::finish_return(const Cold& cold) {
+    if (cold.link) {  // a call's: the block behind it is not known yet, or gone
+        jit_.link(cold.link).thunk = e_.cursor;
+        jit_.point(jit_.link(cold.link), e_.cursor);
+        e_.load_imm(hRcx, cold.link);
+        e_.load_imm(hRdx, static_cast<u32>(ExitKind::kLink));
+        e_.jmp(jit_.exit_stub_);
+        return;
+    }
+    e_.bind(cold.from);
+    flags_ = cold.flags;
+    recover_ = cold.recover;
+    find_target();
+    leave_if(kNe, cold.step, ExitKind::kIndirect);
+    e_.lea(kHome[kRsp], at(kHome[kRsp], 8 + steps_[cold.step].insn.imm));
+    jump_to_entry();
+}
+
 bool Translator::ret(unsigned i) {
-    const Step& s = steps_[i];
     const u8 sp = kHome[kRsp];
     if (!long64()) return ret_legacy(i);
     flags_to_frame();
     Mem from = probe_at(i, sp, 0, 8, false);
     e_.load(hRax, from);
-    find_target();
-    leave_if(kNe, i, ExitKind::kIndirect);
-    e_.lea(sp, at(sp, 8 + s.insn.imm));
-    jump_to_entry();
+    return_by_ring(i);
     ended_ = true;
     return true;
 }

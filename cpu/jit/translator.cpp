@@ -329,6 +329,10 @@ void Translator::emit_cold() {
             look_up_target(cold);
             continue;
         }
+        if (cold.kind == Cold::kReturn) {
+            finish_return(cold);
+            continue;
+        }
         e_.bind(cold.from);
         if (cold.kind == Cold::kVectors) {
             e_.call(cold.wide ? jit_.load_wide_ : jit_.load_vectors_);

@@ -95,7 +95,7 @@ class Translator {
 
     // --- leaving ---
     struct Cold {
-        enum Kind : u8 { kProbe, kLeave, kVectors, kX87, kLink, kPageSlot, kCache } kind;
+        enum Kind : u8 { kProbe, kLeave, kVectors, kX87, kLink, kPageSlot, kCache, kReturn } kind;
         FlagsIn flags;
         u16 step;
         Fixup from;
@@ -220,6 +220,9 @@ class Translator {
     void jump_to_entry();
     void jump_indirect(unsigned i);
     void push_return(unsigned i, u8 host_address, u8 scratch);
+    void remember_return(unsigned i);
+    void return_by_ring(unsigned i);
+    void finish_return(const Cold& cold);
     void jump_cached(unsigned i, bool is_call);  // inline_cache.cpp
     void look_up_target(const Cold& cold);
     bool call(unsigned i);
