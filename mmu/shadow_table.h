@@ -1,144 +1,102 @@
 // SPDX-License-Identifier: MIT
-// A shadow table: the larger cache behind the front TLB, Vpn -> Ppn and guest rights, 4096 sets of 4. One per
-// PCID slot for its own translations and one per vCPU for global ones. It holds no host pointer and no MPN:
-// those come from the pmap at each fill, so remapping never touches it.
+// A shadow table: the larger cache behind the front TLB, Vpn -> Ppn and guest rights. One per PCID slot for its own
+// translations and one per vCPU for global ones. It holds no host pointer and no MPN: those come from the pmap at each
+// fill, so remapping never touches it. VcpuMmu is the only user; the front TLB is the user's affair.
 //
-//   key   63..19 VPN (45 bits)    18..0 generation; a flush is a new generation
+//   small  4096 sets of 4, a 4 KiB page each
+//   large   512 sets of 4, 512 pages each: a 2 MiB page, half of a 4 MiB page, or 2 MiB of a 1 GiB page
+//
+//   key   63..19 VPN (45 bits), of a large entry its first page's    18..0 generation; a flush is a new generation
 //   data  27..0 PPN   32 W  33 U  34 X  35 D  36 G   47..40 page shift   51..48 protection key
 //
-// Pieces of large pages are separate entries. INVLPG must drop all pieces of one (SDM 3A 4.10.4.1), so the
-// table remembers which 2 MiB regions (hashed) and which 1 GiB regions ever gave it a piece.
+// The front TLB has a translation of a large page in pieces of 4 KiB, and INVLPG must drop all of them (SDM 3A 4.10.4.1).
+// So they may be there only as long as the large entry is here: whatever drops one returns the pages to drop in front.
 #pragma once
-
-#include <cstring>
 
 #include "mmu/page_walk.h"
 
 namespace shadowbox {
 
-/// What INVLPG must drop: pages [first, first+count), or everything.
+/// What must go from the front TLB: pages [first, first+count), or everything.
 struct VpnRange {
     Vpn first;
     u64 count = 1;
     bool everything = false;
+    bool single() const { return count == 1; }
 };
 
 class ShadowTable {
    public:
-    static constexpr unsigned kSets = 4096, kWays = 4;
+    static constexpr unsigned kSets = 4096, kLargeSets = 512, kWays = 4;
 
     /// Lives in zeroed memory; no constructor runs (mmu/tlb_tables.h).
     bool find(Vpn vpn, Translation& t) const {
-        u64 key = key_of(vpn);
-        const Entry* set = sets_[set_of(vpn)];
-        for (unsigned way = 0; way < kWays; ++way) {
-            if (set[way].key != key) continue;
-            u64 data = set[way].data;
-            t.ppn = Ppn(data & 0xFFF'FFFF);
-            t.page_shift = static_cast<u8>(data >> 40);
-            t.writable = data >> 32 & 1;
-            t.user = data >> 33 & 1;
-            t.executable = data >> 34 & 1;
-            t.dirty = data >> 35 & 1;
-            t.global = data >> 36 & 1;
-            t.protection_key = data >> 48 & 15;
-            return true;
-        }
-        return false;
+        // Large first: a page has both entries only if the guest made a large page of small ones and has not told us yet.
+        const Entry* entry = may_be_large(vpn) ? find_in(large_[large_set_of(vpn)], key_of(first_of(vpn))) : nullptr;
+        if (!entry) entry = find_in(small_[set_of(vpn)], key_of(vpn));
+        if (!entry) return false;
+        const u64 data = entry->data;
+        t.page_shift = static_cast<u8>(data >> 40);
+        t.ppn = Ppn((data & 0xFFF'FFFF) + (t.page_shift > kPageShift ? vpn.value % kPagesPerLarge : 0));
+        t.writable = data >> 32 & 1;
+        t.user = data >> 33 & 1;
+        t.executable = data >> 34 & 1;
+        t.dirty = data >> 35 & 1;
+        t.global = data >> 36 & 1;
+        t.protection_key = data >> 48 & 15;
+        return true;
     }
 
-    void insert(Vpn vpn, const Translation& t) {
-        u64 key = key_of(vpn);
-        Entry* set = sets_[set_of(vpn)];
-        Entry* place = nullptr;
-        for (unsigned way = 0; way < kWays; ++way) {
-            if (set[way].key == key) {
-                place = &set[way];
-                break;
-            }
-            if (!place && (set[way].key & kGenerationMask) != generation()) place = &set[way];
-        }
-        if (!place) place = &set[next_victim_++ % kWays];
-        *place = {key, t.ppn.value | u64{t.writable} << 32 | u64{t.user} << 33 | u64{t.executable} << 34 |
-                           u64{t.dirty} << 35 | u64{t.global} << 36 | u64{t.page_shift} << 40 |
-                           u64{t.protection_key} << 48};
-        if (t.page_shift > 12) remember_large(vpn, t.page_shift);
-    }
+    /// Enters what a walk found, in place of what was known of the page. Returns the pages of large entries that had to go, or
+    /// else just `vpn`.
+    [[nodiscard]] VpnRange insert(Vpn vpn, const Translation& t);
+    /// Drops the translations of `vpn`. Returns all pages of what went; those may be in the front TLB although nothing was here.
+    [[nodiscard]] VpnRange drop(Vpn vpn);
+    void flush();
 
-    void flush() {
-        // Generations number from 1, so that zeroed entries belong to none.
-        if (++flushes_ == kGenerationMask) {
-            std::memset(sets_, 0, sizeof sets_);
-            flushes_ = 0;
-        }
-        std::memset(large_regions_, 0, sizeof large_regions_);
-        giant_count_ = 0;
-        has_4m_ = false;
-    }
-
-    /// What an INVLPG of `vpn` concerns, as far as this table's entries can tell.
-    VpnRange extent(Vpn vpn) const {
-        for (unsigned i = 0; i < giant_count_ && i < kGiants; ++i) {
-            if (giants_[i] == vpn.value >> 18) return {vpn, 0, true};
-        }
-        if (giant_count_ > kGiants) return {vpn, 0, true};
-        if (!has_region(vpn)) return {vpn, 1, false};
-        if (has_4m_) return {Vpn(vpn.value & ~u64{1023}), 1024, false};
-        return {Vpn(vpn.value & ~u64{511}), 512, false};
-    }
-    void drop(const VpnRange& range) {
-        if (range.everything) {
-            flush();
-            return;
-        }
-        for (u64 i = 0; i < range.count; ++i) drop(range.first + i);
-    }
-    void drop(Vpn vpn) {
-        u64 key = key_of(vpn);
-        for (Entry& entry : sets_[set_of(vpn)]) {
-            if (entry.key == key) entry.key = 0;
-        }
-    }
+    unsigned large_entries() const { return large_entries_; }
 
    private:
     struct Entry {
         u64 key, data;
     };
     static constexpr u64 kGenerationMask = (1 << 19) - 1;
-    static constexpr unsigned kGiants = 8;
+    static constexpr unsigned kRegions = 4096, kGiants = 1024;
 
     u64 generation() const { return flushes_ + 1; }
+    bool current(const Entry& entry) const { return (entry.key & kGenerationMask) == generation(); }
     u64 key_of(Vpn vpn) const { return vpn.value << 19 | generation(); }
+    static Vpn first_of(Vpn vpn) { return Vpn(vpn.value & ~u64{kPagesPerLarge - 1}); }
     static unsigned set_of(Vpn vpn) { return static_cast<unsigned>(vpn.value ^ vpn.value >> 12) % kSets; }
-    bool has_region(Vpn vpn) const {
-        u64 region = vpn.value >> 9;
-        return large_regions_[region / 64 % 64] >> region % 64 & 1;
-    }
-    void remember_large(Vpn vpn, unsigned page_shift) {
-        if (page_shift == 30) {
-            for (unsigned i = 0; i < giant_count_ && i < kGiants; ++i) {
-                if (giants_[i] == vpn.value >> 18) return;
-            }
-            if (giant_count_ < kGiants) giants_[giant_count_] = vpn.value >> 18;
-            if (giant_count_ <= kGiants) ++giant_count_;
-            return;
+    static unsigned large_set_of(Vpn vpn) { return static_cast<unsigned>(vpn.value >> 9 ^ vpn.value >> 18) % kLargeSets; }
+    static const Entry* find_in(const Entry (&set)[kWays], u64 key) {
+        for (const Entry& entry : set) {
+            if (entry.key == key) return &entry;
         }
-        u64 region = vpn.value >> 9;
-        large_regions_[region / 64 % 64] |= u64{1} << region % 64;
-        if (page_shift == 22) {  // both halves
-            region ^= 1;
-            large_regions_[region / 64 % 64] |= u64{1} << region % 64;
-            has_4m_ = true;
-        }
+        return nullptr;
     }
+    /// Spares most pages outside of large ones the search for a large entry.
+    bool may_be_large(Vpn vpn) const {
+        const u64 region = vpn.value >> 9;
+        return regions_[region / 64 % (kRegions / 64)] >> region % 64 & 1;
+    }
+    static unsigned giant_of(Vpn vpn) { return static_cast<unsigned>(vpn.value >> 18 ^ vpn.value >> 28) % kGiants; }
 
-    alignas(64) Entry sets_[kSets][kWays];
-    u64 large_regions_[64];
-    u64 giants_[kGiants];
+    Entry& place_in(Entry (&set)[kWays], u64 key);
+    bool erase(Entry (&set)[kWays], u64 key);
+    VpnRange drop_large(Vpn vpn);
+    VpnRange insert_large(Vpn vpn, const Translation& t, u64 data);
+
+    alignas(64) Entry small_[kSets][kWays];
+    Entry large_[kLargeSets][kWays];
+    // What large entries there have been since the last flush, by hashes.
+    u64 regions_[kRegions / 64];  ///< 2 MiB regions
+    u64 giants_[kGiants / 64];    ///< 1 GiB pages: pieces of one are not found from each other
     u64 flushes_;
     unsigned next_victim_;
-    unsigned giant_count_;  // kGiants + 1: too many to remember
-    bool has_4m_;
+    unsigned large_entries_;
+    bool had_large_;
+    bool has_4m_;  ///< then all large entries are halves of 4 MiB pages
 };
 
 }  // namespace shadowbox

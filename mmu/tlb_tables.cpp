@@ -86,8 +86,7 @@ void VcpuMmu::Tables::flush_front(u32 contexts, Which which) {
         [&](CodeTlbEntry& entry) { return concerns(entry.ppn_word, which); });
 }
 
-void VcpuMmu::Tables::drop_front(Vpn vpn, u32 contexts, Which which) {
-    forget_slots(contexts);
+void VcpuMmu::Tables::drop_data(Vpn vpn, u32 contexts, Which which) {
     u64 tag = start_of(vpn).value;
     unsigned i = TlbContext::index(tag);
     for (u32 rest = data_filled[i] & contexts; rest; rest &= rest - 1) {
@@ -97,7 +96,11 @@ void VcpuMmu::Tables::drop_front(Vpn vpn, u32 contexts, Which which) {
         if (in.data[i].write_tag == tag && concerns(in.write_ppn[i], which)) sides |= kWriteSide;
         if (sides) empty(number, i, sides);
     }
-    i = TlbContext::code_index(tag);
+}
+
+void VcpuMmu::Tables::drop_code(Vpn vpn, u32 contexts, Which which) {
+    u64 tag = start_of(vpn).value;
+    unsigned i = TlbContext::code_index(tag);
     for (u32 rest = code_filled[i] & contexts; rest; rest &= rest - 1) {
         unsigned number = static_cast<unsigned>(__builtin_ctz(rest));
         CodeTlbEntry& entry = context(number).code[i];
@@ -112,7 +115,20 @@ void VcpuMmu::Tables::drop_front(const VpnRange& range, u32 contexts, Which whic
         flush_front(contexts, which);
         return;
     }
-    for (u64 i = 0; i < range.count; ++i) drop_front(range.first + i, contexts, which);
+    forget_slots(contexts);
+    if (range.single()) {
+        drop_data(range.first, contexts, which);
+        drop_code(range.first, contexts, which);
+        return;
+    }
+    // The data entries of 64 aligned pages lie side by side, and few are filled; those of code lie anywhere.
+    for (Vpn first = range.first; first < range.first + range.count; first += 64) {
+        const unsigned word = TlbContext::index(start_of(first).value) / 64;
+        for (u64 rest = data_filled.indices[word]; rest; rest &= rest - 1) {
+            drop_data(first + static_cast<unsigned>(__builtin_ctzll(rest)), contexts, which);
+        }
+    }
+    for (u64 i = 0; i < range.count; ++i) drop_code(range.first + i, contexts, which);
 }
 
 }  // namespace shadowbox

@@ -45,7 +45,7 @@ struct VcpuMmu::Tables {
 
     enum class Which { kAll, kNonGlobal, kGlobal };
     void flush_front(u32 contexts, Which which);
-    void drop_front(Vpn vpn, u32 contexts, Which which);
+    /// A range of more than one page is of large pages: aligned to 512.
     void drop_front(const VpnRange& range, u32 contexts, Which which);
     /// What to empty of a data entry.
     static constexpr unsigned kReadSide = 1, kWriteSide = 2;
@@ -118,6 +118,8 @@ struct VcpuMmu::Tables {
 
    private:
     Memory& memory() { return *reinterpret_cast<Memory*>(map.data()); }
+    void drop_data(Vpn vpn, u32 contexts, Which which);
+    void drop_code(Vpn vpn, u32 contexts, Which which);
     static bool concerns(u64 ppn_word, Which which) {
         return which == Which::kAll || ((ppn_word & kGlobalEntry) != 0) == (which == Which::kGlobal);
     }

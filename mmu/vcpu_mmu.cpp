@@ -43,20 +43,22 @@ Resolved VcpuMmu::refuse(PageOutcome outcome, Ppn ppn) {
 tl::expected<Translation, Resolved> VcpuMmu::translate(Gva gva, WalkAccess access) {
     Vpn vpn = gva.vpn();
     Translation t;
-    if (tables_->shadow(slot_).find(vpn, t) || tables_->global().find(vpn, t)) {
+    const ShadowTable &own = tables_->shadow(slot_), &global = tables_->global();
+    // Kernels map themselves high and global: a guess at which table knows the page, no more.
+    const bool high = gva.value >> 63;
+    if ((high ? global : own).find(vpn, t) || (high ? own : global).find(vpn, t)) {
         // A hit without the needed right walks again before it faults: the guest may have widened the rights
         // or need its D bit set.
         if (access_allowed(control_, t, access) && (!access.write || t.dirty)) {
             ++counters_.shadow_hits;
+            counters_.large_hits += t.page_shift > kPageShift;
             return t;
         }
     }
     ++counters_.walks;
     WalkResult walked = walk_page_tables(control_, memory_, gva, access);
     if (walked) {
-        // The same page may be in the other table with the G bit as it was.
-        tables_->shadow(slot_).drop(vpn);
-        (walked->global ? tables_->global() : tables_->shadow(slot_)).insert(vpn, *walked);
+        remember(vpn, *walked);
         return *walked;
     }
     const WalkFailure& failure = walked.error();
@@ -65,14 +67,24 @@ tl::expected<Translation, Resolved> VcpuMmu::translate(Gva gva, WalkAccess acces
             refuse(failure.refused ? PageOutcome::kRefused : PageOutcome::kWait, failure.wait_ppn));
     }
     ++counters_.faults;
-    // A fault invalidates what is cached for the address (SDM 3A 4.10.4.1, "page faults").
-    tables_->shadow(slot_).drop(vpn);
-    tables_->global().drop(vpn);
-    tables_->drop_front(vpn, Tables::contexts_of(slot_), Tables::Which::kAll);
+    // A fault invalidates what is cached for the address, of a large page all pieces (SDM 3A 4.10.4.1, "page faults").
+    tables_->drop_front(tables_->shadow(slot_).drop(vpn), Tables::contexts_of(slot_), Tables::Which::kAll);
+    const VpnRange large = tables_->global().drop(vpn);
+    if (!large.single()) tables_->drop_front(large, Tables::all_contexts(), Tables::Which::kGlobal);
     Resolved fault;
     fault.kind = Resolved::Kind::kFault;
     fault.error_code = failure.error_code;
     return tl::unexpected(fault);
+}
+
+/// Enters a finished walk: from now on its translation is all that the shadow tables know of the page, whatever they had with the
+/// G bit or the page size as it was. (The front TLB may keep old ones of 4 KiB pages, which INVLPG finds there by itself.)
+void VcpuMmu::remember(Vpn vpn, const Translation& walked) {
+    ShadowTable &own = tables_->shadow(slot_), &global = tables_->global();
+    const VpnRange from_own = walked.global ? own.drop(vpn) : own.insert(vpn, walked);
+    const VpnRange from_global = walked.global ? global.insert(vpn, walked) : global.drop(vpn);
+    if (!from_own.single()) tables_->drop_front(from_own, Tables::contexts_of(slot_), Tables::Which::kNonGlobal);
+    if (!from_global.single()) tables_->drop_front(from_global, Tables::all_contexts(), Tables::Which::kGlobal);
 }
 
 Resolved VcpuMmu::resolve(Gva gva, unsigned size, MemoryAccess access, bool implicit_supervisor) {
@@ -219,9 +231,17 @@ void VcpuMmu::for_each_entry(const std::function<void(Vpn, Ppn, const char*)>& v
     }
 }
 
+unsigned VcpuMmu::large_entries() const {
+    unsigned count = tables_->global().large_entries();
+    for (unsigned i = 0; i < kPcidSlots; ++i) count += tables_->shadow(i).large_entries();
+    return count;
+}
+
 void VcpuMmu::inspect(Inspector& inspector) const {
     inspector.field("tlb fills", counters_.tlb_fills);
     inspector.field("shadow hits", counters_.shadow_hits);
+    inspector.field("shadow hits by large entries", counters_.large_hits);
+    inspector.field("large entries", large_entries());
     inspector.field("walks", counters_.walks);
     inspector.field("faults", counters_.faults);
     inspector.field("context switches", counters_.context_switches);

@@ -34,9 +34,10 @@ struct Resolved {
     u32 error_code = 0;
 };
 
-/// Counters of one vCPU's translation path; rows of `info tlb`.
+/// Counters of one vCPU's translation path; rows of `info counters`. A TLB fill with paging on was answered by the shadow
+/// tables (`shadow_hits`; `large_hits` of them by an entry for a large page) or by a page walk.
 struct MmuCounters {
-    u64 tlb_fills = 0, shadow_hits = 0, walks = 0, faults = 0, context_switches = 0, full_flushes = 0,
+    u64 tlb_fills = 0, shadow_hits = 0, large_hits = 0, walks = 0, faults = 0, context_switches = 0, full_flushes = 0,
         page_flushes = 0,
         pages_moved = 0;  ///< pages that had content and changed their MPN for a write of this vCPU (copy-on-write)
 };
@@ -103,6 +104,8 @@ class VcpuMmu {
 
     GuestMemory& memory() { return memory_; }
     const MmuCounters& counters() const { return counters_; }
+    /// Entries for large pages in all shadow tables, now.
+    unsigned large_entries() const;
 
    private:
     GuestMemory& memory_;
@@ -124,6 +127,7 @@ class VcpuMmu {
     void select_context();
     void switch_slot(u16 pcid);
     tl::expected<Translation, Resolved> translate(Gva gva, WalkAccess access);
+    void remember(Vpn vpn, const Translation& walked);
     Resolved attach(Gva gva, const Translation& translation, MemoryAccess access, unsigned privilege);
     void fill(Gva gva, const Translation& translation, u8* page, MemoryAccess access,
               unsigned privilege, bool may_write);

@@ -87,15 +87,9 @@ void VcpuMmu::flush_all() {
 
 void VcpuMmu::invlpg(Gva gva) {
     ++counters_.page_flushes;
-    Vpn vpn = gva.vpn();
-    ShadowTable& own = tables_->shadow(slot_);
-    VpnRange range = own.extent(vpn);
-    tables_->drop_front(range, Tables::contexts_of(slot_), Tables::Which::kAll);
-    own.drop(range);
+    tables_->drop_front(tables_->shadow(slot_).drop(gva.vpn()), Tables::contexts_of(slot_), Tables::Which::kAll);
     // Global translations of the page go in every PCID.
-    VpnRange global_range = tables_->global().extent(vpn);
-    tables_->drop_front(global_range, Tables::all_contexts(), Tables::Which::kGlobal);
-    tables_->global().drop(global_range);
+    tables_->drop_front(tables_->global().drop(gva.vpn()), Tables::all_contexts(), Tables::Which::kGlobal);
 }
 
 void VcpuMmu::invpcid(unsigned type, u16 pcid, Gva gva) {
@@ -114,10 +108,10 @@ void VcpuMmu::invpcid(unsigned type, u16 pcid, Gva gva) {
     int found = tables_->slot_of(pcid);
     if (found < 0) return;
     unsigned slot = static_cast<unsigned>(found);
-    VpnRange range{gva.vpn(), 0, true};
-    if (type == 0) range = tables_->shadow(slot).extent(gva.vpn());
-    tables_->drop_front(range, Tables::contexts_of(slot), Tables::Which::kNonGlobal);
-    tables_->shadow(slot).drop(range);
+    VpnRange gone{Vpn(), 0, true};
+    if (type == 0) gone = tables_->shadow(slot).drop(gva.vpn());
+    else tables_->shadow(slot).flush();
+    tables_->drop_front(gone, Tables::contexts_of(slot), Tables::Which::kNonGlobal);
 }
 
 // --- remapping ---

@@ -101,10 +101,10 @@ Expected<std::string> info_counters(Monitor& monitor, const MonitorArguments&) {
             out += fmt::format("  blocks: decoded {}, looked up {}, invalidated {}\n", c.blocks_decoded,
                                c.block_lookups, c.code_invalidations);
             out += fmt::format(
-                "  MMU: TLB fills {}, shadow hits {}, walks {}, faults {}, context switches {}, full flushes "
-                "{}, page flushes {}\n",
-                m.tlb_fills, m.shadow_hits, m.walks, m.faults, m.context_switches, m.full_flushes,
-                m.page_flushes);
+                "  MMU: TLB fills {}, shadow hits {} ({} by {} large entries), walks {}, faults {}, context switches {}, "
+                "full flushes {}, page flushes {}\n",
+                m.tlb_fills, m.shadow_hits, m.large_hits, vcpu.mmu.large_entries(), m.walks, m.faults,
+                m.context_switches, m.full_flushes, m.page_flushes);
         }
         out += fmt::format("unclaimed ports {}, guest time {} ns\n", monitor.vm().board().ports.unclaimed(),
                            monitor.vm().clock().now());
