@@ -62,7 +62,11 @@ void VcpuMmu::Tables::empty(unsigned context_number, unsigned i, unsigned sides)
         if (in.writable(i)) write_right_lost = true;
         empty_write(in, i);
     }
-    if (!in.readable(i) && !in.writable(i)) data_filled.remove(i, u32{1} << context_number);
+    for (bool global : {false, true}) {
+        const Which which = global ? Which::kGlobal : Which::kNonGlobal;
+        const bool holds = (in.readable(i) && concerns(in.read_ppn[i], which)) || (in.writable(i) && concerns(in.write_ppn[i], which));
+        if (!holds) data_filled[global].remove(i, u32{1} << context_number);
+    }
 }
 
 void VcpuMmu::Tables::forget_slots(u32 contexts) {
@@ -79,7 +83,7 @@ void VcpuMmu::Tables::forget_returns() {
 
 void VcpuMmu::Tables::flush_front(u32 contexts, Which which) {
     sweep(
-        contexts,
+        contexts, which,
         [&](TlbContext& context, unsigned i) {
             return (concerns(context.read_ppn[i], which) ? kReadSide : 0) | (concerns(context.write_ppn[i], which) ? kWriteSide : 0);
         },
@@ -89,7 +93,7 @@ void VcpuMmu::Tables::flush_front(u32 contexts, Which which) {
 void VcpuMmu::Tables::drop_data(Vpn vpn, u32 contexts, Which which) {
     u64 tag = start_of(vpn).value;
     unsigned i = TlbContext::index(tag);
-    for (u32 rest = data_filled[i] & contexts; rest; rest &= rest - 1) {
+    for (u32 rest = filled(data_filled, i, which) & contexts; rest; rest &= rest - 1) {
         unsigned number = static_cast<unsigned>(__builtin_ctz(rest));
         const TlbContext& in = context(number);
         unsigned sides = in.data[i].read_tag == tag && concerns(in.read_ppn[i], which) ? kReadSide : 0;
@@ -101,12 +105,11 @@ void VcpuMmu::Tables::drop_data(Vpn vpn, u32 contexts, Which which) {
 void VcpuMmu::Tables::drop_code(Vpn vpn, u32 contexts, Which which) {
     u64 tag = start_of(vpn).value;
     unsigned i = TlbContext::code_index(tag);
-    for (u32 rest = code_filled[i] & contexts; rest; rest &= rest - 1) {
+    for (u32 rest = filled(code_filled, i, which) & contexts; rest; rest &= rest - 1) {
         unsigned number = static_cast<unsigned>(__builtin_ctz(rest));
         CodeTlbEntry& entry = context(number).code[i];
         if (entry.tag != tag || !concerns(entry.ppn_word, which)) continue;
-        entry = CodeTlbEntry();
-        code_filled.remove(i, u32{1} << number);
+        empty(number, i, entry);
     }
 }
 
@@ -124,7 +127,7 @@ void VcpuMmu::Tables::drop_front(const VpnRange& range, u32 contexts, Which whic
     // The data entries of 64 aligned pages lie side by side, and few are filled; those of code lie anywhere.
     for (Vpn first = range.first; first < range.first + range.count; first += 64) {
         const unsigned word = TlbContext::index(start_of(first).value) / 64;
-        for (u64 rest = data_filled.indices[word]; rest; rest &= rest - 1) {
+        for (u64 rest = data_filled[0].indices[word] | data_filled[1].indices[word]; rest; rest &= rest - 1) {
             drop_data(first + static_cast<unsigned>(__builtin_ctzll(rest)), contexts, which);
         }
     }

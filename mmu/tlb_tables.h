@@ -49,10 +49,10 @@ struct VcpuMmu::Tables {
     void drop_front(const VpnRange& range, u32 contexts, Which which);
     /// What to empty of a data entry.
     static constexpr unsigned kReadSide = 1, kWriteSide = 2;
-    /// Calls `data(TlbContext&, index)` for every filled entry, which tells the sides to empty, and `code(CodeTlbEntry&)`; true
-    /// from that empties the entry.
+    /// Calls `data(TlbContext&, index)` for every filled entry with a side that `which` concerns, which tells the sides to empty,
+    /// and `code(CodeTlbEntry&)`; true from that empties the entry.
     template <class Data, class Code>
-    void sweep(u32 contexts, Data data, Code code);
+    void sweep(u32 contexts, Which which, Data data, Code code);
     void empty(unsigned context_number, unsigned i, unsigned sides);
     void forget_slots(u32 contexts);
     void forget_returns();
@@ -86,12 +86,15 @@ struct VcpuMmu::Tables {
             }
         }
     };
-    Filled<kTlbEntries> data_filled;
-    Filled<kCodeTlbEntries> code_filled;
+    /// [1]: those with a global translation; [0]: those with another. A new process drops the latter, by far the fewer. A bit may
+    /// outlive its translation.
+    Filled<kTlbEntries> data_filled[2];
+    Filled<kCodeTlbEntries> code_filled[2];
     bool write_right_lost = false;
 
     /// How many entries hold a right to write, by a hash of the page: most pages that become code have none, which is known
-    /// without looking through the entries. A count that reaches its limit stays there. PPN 0 is not told from none.
+    /// without looking through the entries. A count that reaches its limit stays there. PPN 0 is not told from none. Counts of
+    /// neighbours are neighbours: programs and the kernel go through memory in order, and each fill comes here twice.
     class Writers {
        public:
         void replace(u64 old_word, u64 new_word) {
@@ -103,7 +106,10 @@ struct VcpuMmu::Tables {
        private:
         static constexpr unsigned kBits = 16;
         static constexpr u8 kLimit = 255;
-        static unsigned place(u64 ppn_word) { return static_cast<unsigned>((ppn_word & ~kGlobalEntry) * 0x9E3779B97F4A7C15 >> (64 - kBits)); }
+        static unsigned place(u64 ppn_word) {
+            const u64 ppn = ppn_word & ~kGlobalEntry;
+            return static_cast<unsigned>(ppn ^ ppn >> kBits) % (1u << kBits);
+        }
         u8 counts_[1u << kBits] = {};
     };
     Writers writers;
@@ -120,23 +126,35 @@ struct VcpuMmu::Tables {
     Memory& memory() { return *reinterpret_cast<Memory*>(map.data()); }
     void drop_data(Vpn vpn, u32 contexts, Which which);
     void drop_code(Vpn vpn, u32 contexts, Which which);
-    static bool concerns(u64 ppn_word, Which which) {
-        return which == Which::kAll || ((ppn_word & kGlobalEntry) != 0) == (which == Which::kGlobal);
+    static bool concerns(bool global, Which which) { return which == Which::kAll || global == (which == Which::kGlobal); }
+    static bool concerns(u64 ppn_word, Which which) { return concerns((ppn_word & kGlobalEntry) != 0, which); }
+    /// Contexts whose entry of an index may hold what `which` concerns.
+    template <unsigned Entries>
+    static u32 filled(const Filled<Entries> (&lists)[2], unsigned i, Which which) {
+        return (concerns(false, which) ? lists[0][i] : 0) | (concerns(true, which) ? lists[1][i] : 0);
+    }
+    void empty(unsigned context_number, unsigned i, CodeTlbEntry& entry) {
+        entry = CodeTlbEntry();
+        for (auto& list : code_filled) list.remove(i, u32{1} << context_number);
     }
 };
 
 template <class Data, class Code>
-void VcpuMmu::Tables::sweep(u32 contexts, Data data, Code code) {
+void VcpuMmu::Tables::sweep(u32 contexts, Which which, Data data, Code code) {
     forget_slots(contexts);
-    data_filled.for_each(contexts, [&](unsigned i, unsigned number) {
-        if (unsigned sides = data(context(number), i)) empty(number, i, sides);
-    });
-    code_filled.for_each(contexts, [&](unsigned i, unsigned number) {
-        CodeTlbEntry& entry = context(number).code[i];
-        if (!code(entry)) return;
-        entry = CodeTlbEntry();
-        code_filled.remove(i, u32{1} << number);
-    });
+    for (bool global : {false, true}) {
+        if (!concerns(global, which)) continue;
+        data_filled[global].for_each(contexts, [&](unsigned i, unsigned number) {
+            // Nothing to empty: then the bit had outlived its translation, unless the caller chooses by more than `which`.
+            const unsigned sides = data(context(number), i);
+            if (sides || which != Which::kAll) empty(number, i, sides);
+        });
+        code_filled[global].for_each(contexts, [&](unsigned i, unsigned number) {
+            CodeTlbEntry& entry = context(number).code[i];
+            if (code(entry)) empty(number, i, entry);
+            else if (which != Which::kAll) code_filled[global].remove(i, u32{1} << number);
+        });
+    }
 }
 
 }  // namespace shadowbox

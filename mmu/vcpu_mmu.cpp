@@ -162,7 +162,7 @@ void VcpuMmu::fill(Gva gva, const Translation& t, u8* page, MemoryAccess access,
     if (access == MemoryAccess::kExecute) {
         unsigned i = TlbContext::code_index(tag);
         context.code[i] = CodeTlbEntry{tag, reinterpret_cast<u64>(page) - tag, ppn_word, TlbContext::code_key(tag, t.ppn.value)};
-        tables_->code_filled.add(i, bit);
+        tables_->code_filled[t.global].add(i, bit);
         return;
     }
     unsigned i = TlbContext::index(tag);
@@ -177,7 +177,7 @@ void VcpuMmu::fill(Gva gva, const Translation& t, u8* page, MemoryAccess access,
         if (context.writable(i) && !(may_write && entry.write_tag == tag)) tables_->write_right_lost = true;
         may_write ? tables_->set_write(context, i, tag, page, ppn_word) : tables_->empty_write(context, i);
     }
-    tables_->data_filled.add(i, bit);
+    tables_->data_filled[t.global].add(i, bit);
 }
 
 void VcpuMmu::wait_for_page() {

@@ -136,7 +136,7 @@ bool VcpuMmu::apply(const DropRequest& request) {
     auto code = [&](CodeTlbEntry& entry) { return !request.write_only && named(entry.ppn_word); };
     auto has_writer = [&](Ppn ppn) { return !tables_->writers.none(ppn); };
     const bool concerned = request.everything || (request.write_only ? std::any_of(sorted.begin(), sorted.end(), has_writer) : !sorted.empty());
-    if (concerned) tables_->sweep(Tables::all_contexts(), data, code);
+    if (concerned) tables_->sweep(Tables::all_contexts(), Tables::Which::kAll, data, code);
     else tables_->forget_slots(Tables::all_contexts());  // which outlive the entries that they came from
     // The flag covers entries replaced since the last safepoint: their pointers may have been in use until
     // now.
