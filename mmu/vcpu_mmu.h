@@ -126,7 +126,8 @@ class VcpuMmu {
     friend class SafepointDomain;
     void select_context();
     void switch_slot(u16 pcid);
-    tl::expected<Translation, Resolved> translate(Gva gva, WalkAccess access);
+    bool find_cached(Gva gva, WalkAccess access, Translation& found);
+    tl::expected<Translation, Resolved> walk(Gva gva, WalkAccess access);
     void remember(Vpn vpn, const Translation& walked);
     Resolved attach(Gva gva, const Translation& translation, MemoryAccess access, unsigned privilege);
     void fill(Gva gva, const Translation& translation, u8* page, MemoryAccess access,
