@@ -178,6 +178,7 @@ ExitReason Vcpu::run(i64 allowed) {
             case ExitReason::kFault:
                 if (!deliver_fault(*this)) result = ExitReason::kShutdown;
                 break;
+            case ExitReason::kHalt: interrupt_shadow = false; [[fallthrough]];  // of an STI before it: emitted code tells late that it ended
             default: result = exit; break;
         }
     }
@@ -203,6 +204,7 @@ bool Vcpu::serve_attention() {
     if (jit && !exact_time && now() >= apic->next_deadline()) apic->run_timer(now());
     safepoint.attention.fetch_and(~u32{SafepointParticipant::kAttentionInterrupt}, std::memory_order_acq_rel);
     check_interrupts_ = false;
+    interrupt_latched = interrupt_waiting();  // behind this point whoever adds something asks for attention
     if (wait_for_sipi_ || interrupt_shadow) {
         check_interrupts_ = interrupt_shadow;
         if (!wait_for_sipi_) return true;

@@ -117,6 +117,7 @@ class Vcpu {
     bool exact_time = false;  ///< icount: guest time is read only at exact instruction counts
     bool halted = false;      ///< in HLT until wakeup_pending(); kept by whoever calls run()
     bool alignment_checked = false;  ///< CPL 3, CR0.AM and EFLAGS.AC: data pages stay out of the TLB, so that each access is checked
+    bool interrupt_latched = true;   ///< interrupt_waiting() may hold although attention does not ask: STI is not emitted code's then
     bool in_cell = false;     ///< emitted code had C++ run one instruction: no next block is entered behind it
     bool single = false;      ///< run() executes one instruction at a time just now
 
@@ -193,7 +194,8 @@ class Vcpu {
 
     /// IF, TPR or a controller changed: look for deliverable interrupts before the next block.
     void recheck_interrupts() {
-        if (!interrupt_waiting()) return;
+        interrupt_latched = interrupt_waiting();
+        if (!interrupt_latched) return;
         check_interrupts_ = true;
         post_attention(SafepointParticipant::kAttentionInterrupt);
     }

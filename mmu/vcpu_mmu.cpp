@@ -9,10 +9,6 @@
 
 namespace shadowbox {
 
-namespace {
-constexpr unsigned kUserPrivilege = 0, kSupervisor = 1, kSupervisorWithAc = 2;
-}  // namespace
-
 VcpuMmu::VcpuMmu(GuestMemory& memory) : memory_(memory), tables_(new Tables), scratch_(new u8[kPageSize]()) {
     switch_slot(0);
     memory_.safepoints().attach(*this);
@@ -27,7 +23,7 @@ inline WalkAccess VcpuMmu::walk_access(MemoryAccess access, unsigned privilege) 
     WalkAccess walk;
     walk.write = access == MemoryAccess::kWrite;
     walk.execute = access == MemoryAccess::kExecute;
-    walk.user = privilege == kUserPrivilege;
+    walk.user = privilege == kUser;
     walk.explicit_ac = privilege == kSupervisorWithAc;
     return walk;
 }
@@ -169,7 +165,7 @@ void VcpuMmu::remember(Vpn vpn, const Translation& walked) {
 
 // Its parts are inlined so that a Translation stays in registers: through memory a fill took 28 ns, now 22.
 Resolved VcpuMmu::resolve(Gva gva, unsigned size, MemoryAccess access, bool implicit_supervisor) {
-    const unsigned privilege = implicit_supervisor ? kSupervisor : privilege_;
+    const unsigned privilege = implicit_supervisor ? kSupervisor : selected_.privilege;
     const WalkAccess as = walk_access(access, privilege);
     Translation t;
     if (__builtin_expect(!(control_.cr0 & cr::kPg), 0)) {
@@ -192,14 +188,15 @@ void VcpuMmu::wait_for_page() {
 // --- context switches ---
 
 void VcpuMmu::select_context() {
-    context_ = &tables_->context(slot_, privilege_);
-    supervisor_context_ = &tables_->context(slot_, kSupervisor);
+    for (u32 privilege : {kUser, kSupervisor, kSupervisorWithAc}) selected_.contexts[privilege] = &tables_->context(slot_, privilege);
+    if (!(control_.cr4 & cr::kSmap)) selected_.contexts[kSupervisorWithAc] = nullptr;
+    selected_.context = &tables_->context(slot_, selected_.privilege);
 }
 
 void VcpuMmu::set_privilege(bool user, bool ac) {
-    ac_ = ac;
+    selected_.ac = ac;
     // Without SMAP the AC flag changes nothing, and one supervisor context serves both.
-    privilege_ = user ? kUserPrivilege : ac && (control_.cr4 & cr::kSmap) ? kSupervisorWithAc : kSupervisor;
+    selected_.privilege = user ? kUser : ac && (control_.cr4 & cr::kSmap) ? kSupervisorWithAc : kSupervisor;
     select_context();
 }
 
@@ -214,7 +211,7 @@ void VcpuMmu::for_each_entry(const std::function<void(Vpn, Ppn, const char*)>& v
     for (unsigned privilege = 0; privilege < kPrivileges; ++privilege) {
         const TlbContext& context = tables_->context(slot_, privilege);
         auto show = [&](u64 tag, u64 ppn_word, bool read, bool write, bool execute) {
-            char rights[] = {privilege == kUserPrivilege ? 'u' : 's',
+            char rights[] = {privilege == kUser ? 'u' : 's',
                              read ? 'r' : '-',
                              write ? 'w' : '-',
                              execute ? 'x' : '-',

@@ -51,8 +51,18 @@ class VcpuMmu {
 
     /// The context of the current privilege: what inline probes use. The supervisor-without-AC context serves
     /// implicit supervisor accesses (descriptor tables, TSS) made at CPL 3.
-    TlbContext* context() const { return context_; }
-    TlbContext* implicit_supervisor_context() const { return supervisor_context_; }
+    TlbContext* context() const { return selected_.context; }
+    TlbContext* implicit_supervisor_context() const { return selected_.contexts[kSupervisor]; }
+    /// Privileges, as numbers of a PCID slot's contexts.
+    static constexpr u32 kUser = 0, kSupervisor = 1, kSupervisorWithAc = 2;
+    /// What set_privilege() chose, and what there is to choose from. Emitted code (cpu/jit) chooses as set_privilege() does.
+    struct Selected {
+        TlbContext* context = nullptr;
+        TlbContext* contexts[3] = {};  ///< of the current PCID slot, by privilege; the last one with CR4.SMAP only
+        u32 privilege = kSupervisor;
+        bool ac = false;               ///< EFLAGS.AC as last told
+    };
+    const Selected& selected() const { return selected_; }
 
     /// Slow path of a miss. `size` bytes must not cross a page. `implicit_supervisor`: see above.
     /// Under CR0.PG=0 or a hit in the shadow table no walk happens.
@@ -110,16 +120,13 @@ class VcpuMmu {
    private:
     GuestMemory& memory_;
     PagingControl control_;
-    TlbContext* context_ = nullptr;
-    TlbContext* supervisor_context_ = nullptr;
+    Selected selected_;
     MmuCounters counters_;
     struct Tables;  // PCID slots: shadow table and three contexts each (tlb_tables.h)
     std::unique_ptr<Tables> tables_;
     SafepointParticipant* participant_ = nullptr;
     Ppn wait_ppn_;
     unsigned slot_ = 0;              // current PCID slot
-    unsigned privilege_ = 1;         // 0 user, 1 supervisor, 2 supervisor with AC
-    bool ac_ = false;                // EFLAGS.AC as last told
     bool fill_both_sides_ = false;
     std::unique_ptr<u8[]> scratch_;  // where stores to ROM go
 

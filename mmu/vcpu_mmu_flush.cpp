@@ -29,7 +29,7 @@ void VcpuMmu::set_control(u64 cr0, u64 cr4, u64 efer) {
         tables_->flush_front(Tables::all_contexts(), Tables::Which::kAll);
     }
     if (changed4 & cr::kPcide) switch_slot(cr4 & cr::kPcide ? control_.cr3 & 0xFFF : 0);
-    if (changed4 & cr::kSmap) set_privilege(privilege_ == 0, ac_);
+    if (changed4 & cr::kSmap) set_privilege(selected_.privilege == kUser, selected_.ac);
 }
 
 void VcpuMmu::set_cr3(u64 cr3, bool keep) {

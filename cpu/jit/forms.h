@@ -19,6 +19,10 @@ u32 compared_registers(const Step& s);
 bool is_direct_jump(const Step& s);
 /// Jcc.
 bool is_conditional_jump(const Step& s);
+/// A system instruction that ends its block (not by a jump) and has code behind which another can follow.
+bool runs_on(const Step& s, bool exact_time);
+/// BT and its kin with the bit offset in a register and the bits in memory.
+bool is_bit_string(const Step& s);
 /// The row is a VEX-encoded vector instruction.
 bool is_avx(const OpcodeRow& row);
 /// The row works on x87, MMX or vector state.

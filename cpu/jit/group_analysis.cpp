@@ -134,6 +134,7 @@ void Translator::find_groups() {
 /// Size and direction of the ModRM operand's access, for the forms that the emitters probe once.
 bool Translator::explicit_access(const Step& s, unsigned& size, bool& write) const {
     const OpcodeRow& row = *s.row;
+    if (is_bit_string(s)) return false;
     if (row.attributes & (aSys | aString) || (row.feature != OpFeature::Base && row.feature != OpFeature::X87 && !(row.attributes & aNative))) return false;
     for (unsigned n = 0; n < 4; ++n) {
         switch (row.operands[n]) {

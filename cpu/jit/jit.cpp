@@ -151,6 +151,8 @@ void Jit::run_cell(Jit* jit, Block* cell, Frame* frame) {
     jit->tlb_ = cpu.mmu.context();
 }
 
+u64 Jit::read_time(Vcpu* cpu) { return cpu->read_tsc(); }
+
 u32 Jit::fill_tlb(Vcpu* cpu, u64 gva, u32 size_and_write, Frame* frame) {
     const unsigned size = size_and_write & kFillSize;
     const bool write = size_and_write & kFillWrite;
@@ -268,7 +270,8 @@ Resume Jit::run(Block* block) {
         // An instruction has run since the one that cast the shadow (STI, MOV SS), if there was one.
         // A cell that C++ ran may have cast it itself.
         const ExitKind kind = static_cast<ExitKind>(exit_.kind);
-        if (kind == ExitKind::kLink || (kind != ExitKind::kLeft && kind != ExitKind::kRip && exit_.cell > 0)) cpu_.interrupt_shadow = false;
+        const bool ran = kind == ExitKind::kLink ? !link(exit_.argument).keeps_shadow : kind != ExitKind::kLeft && kind != ExitKind::kRip && exit_.cell > 0;
+        if (ran) cpu_.interrupt_shadow = false;
         Block* from = reinterpret_cast<Block*>(exit_.argument);
         switch (kind) {
             case ExitKind::kCell: return resume_cell(from, exit_.cell);

@@ -51,7 +51,8 @@ struct Link {
     u64 target;        ///< guest RIP
     bool same_page;    ///< else it enters by the checked entry
     bool host_flags;   ///< guest flags are in RFLAGS on this way; else in the frame
-    bool returns = false;
+    bool keeps_shadow = false;  ///< behind an STI: no instruction has run since the shadow was cast
+    bool returns = false;  ///< a ReturnSite's
     Block* to = nullptr;
     u32 next_incoming = 0;  ///< list of links into `to`; 0 ends (number 0 is not used)
 };
@@ -182,6 +183,7 @@ class Jit {
     void report(const Translator& translator) const;
     // Called by emitted code.
     static u32 fill_tlb(Vcpu* cpu, u64 gva, u32 size_and_write, Frame* frame);
+    static u64 read_time(Vcpu* cpu);
     static void run_cell(Jit* jit, Block* cell, Frame* frame);
     bool may_write_beside_code(u64 gva, unsigned size, const Resolved& found);
     void take_x87();  ///< the stored x87 image becomes the vCPU's state
@@ -215,7 +217,7 @@ class Jit {
     // Stubs, writable view.
     using EnterCode = void (*)(const u8* code, u32 flags);
     EnterCode enter_ = nullptr, enter_legacy_ = nullptr;
-    u8 *exit_host_flags_ = nullptr, *exit_stub_ = nullptr, *fill_stub_ = nullptr, *cell_stub_ = nullptr, *load_vectors_ = nullptr, *load_wide_ = nullptr, *load_x87_ = nullptr, *read_slot_ = nullptr, *write_slot_ = nullptr;
+    u8 *exit_host_flags_ = nullptr, *exit_stub_ = nullptr, *fill_stub_ = nullptr, *time_stub_ = nullptr, *cell_stub_ = nullptr, *load_vectors_ = nullptr, *load_wide_ = nullptr, *load_x87_ = nullptr, *read_slot_ = nullptr, *write_slot_ = nullptr;
 };
 
 /// First cell of a block that counts its executions, and of one that has code.

@@ -14,6 +14,8 @@ constexpr u8 kCallerSavedHomes[] = {hRsi, hRdi, hR8, hR9, hR10, hR11};
 /// Six pushes and the return address leave RSP at 8 modulo 16.
 constexpr i32 kFrameBytes = sizeof(Frame) + 8;
 static_assert((kFrameBytes + 7 * 8) % 16 == 0);
+/// RSP below the frame in stubs that call C++: the return address and the alignment.
+constexpr i32 kCallShift = 16;
 
 unsigned guest_of(u8 host) {
     for (unsigned g = 0; g < 16; ++g) {
@@ -160,23 +162,14 @@ void Stubs::make_exit() {
     });
 }
 
-void Stubs::make_fill() {
-    // RCX: GVA; EDX: size, and 256 for a write. EAX: nonzero if the TLB holds the page now. All guest state stays.
-    jit_.fill_stub_ = e_.cursor;
-    constexpr i32 kShift = 16;  // the return address and the alignment
+template <class Call>
+void Stubs::keep_state_around(Call call_cpp) {
     e_.alu_imm(5, hRsp, 8);
-    for (u8 host : kCallerSavedHomes) e_.store(in_frame(frame_gpr(guest_of(host)) + kShift), host);
-    store_x87(kShift);
-    auto call_cpp = [&] {
-        e_.load_imm(hRdi, address(&jit_.cpu_));
-        e_.mov(hRsi, hRcx);
-        e_.lea(hRcx, in_frame(kShift));
-        e_.load_imm(hRax, reinterpret_cast<u64>(&Jit::fill_tlb));
-        e_.call_reg(hRax);
-    };
+    for (u8 host : kCallerSavedHomes) e_.store(in_frame(frame_gpr(guest_of(host)) + kCallShift), host);
+    store_x87(kCallShift);
     auto leave = [&] {
-        restore_x87(kShift);
-        for (u8 host : kCallerSavedHomes) e_.load(host, in_frame(frame_gpr(guest_of(host)) + kShift));
+        restore_x87(kCallShift);
+        for (u8 host : kCallerSavedHomes) e_.load(host, in_frame(frame_gpr(guest_of(host)) + kCallShift));
         e_.alu_imm(0, hRsp, 8);
         e_.ret();
     };
@@ -184,11 +177,33 @@ void Stubs::make_fill() {
         call_cpp();
         leave();
     };
-    by_level(kShift, call_and_leave, [&](Width width) {
+    by_level(kCallShift, call_and_leave, [&](Width width) {
         store_vectors(width, hRax);
         call_cpp();
         load_vectors(width, hRcx);
         leave();
+    });
+}
+
+void Stubs::make_fill() {
+    // RCX: GVA; EDX: size, and 256 for a write. EAX: nonzero if the TLB holds the page now. All guest state stays.
+    jit_.fill_stub_ = e_.cursor;
+    keep_state_around([&] {
+        e_.load_imm(hRdi, address(&jit_.cpu_));
+        e_.mov(hRsi, hRcx);
+        e_.lea(hRcx, in_frame(kCallShift));
+        e_.load_imm(hRax, reinterpret_cast<u64>(&Jit::fill_tlb));
+        e_.call_reg(hRax);
+    });
+}
+
+void Stubs::make_time() {
+    // RAX: the guest's time stamp counter. All guest state stays.
+    jit_.time_stub_ = e_.cursor;
+    keep_state_around([&] {
+        e_.load_imm(hRdi, address(&jit_.cpu_));
+        e_.load_imm(hRax, reinterpret_cast<u64>(&Jit::read_time));
+        e_.call_reg(hRax);
     });
 }
 
@@ -284,6 +299,7 @@ void Stubs::make() {
     make_entry(true);
     make_exit();
     make_fill();
+    make_time();
     make_cell();
     make_load_vectors();
     make_load_x87();

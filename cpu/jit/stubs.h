@@ -16,6 +16,11 @@ class Stubs {
     void load_segments();  ///< uses RAX and XMM0
     void make_exit();
     void make_fill();
+    void make_time();
+    /// Emits a call of C++ and the return from the stub; guest registers, vectors and x87 are as before. RCX and RDX reach `call_cpp`,
+    /// RAX comes back.
+    template <class Call>
+    void keep_state_around(Call call_cpp);
     void make_cell();
     void make_load_vectors();
     u8* make_slot(bool write);

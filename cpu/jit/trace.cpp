@@ -48,7 +48,7 @@ Block* Translator::likely_successor() {
     };
     auto heat = [&](const Block* block) { return !block ? 0 : block == &block_ || block->code.frame_flags ? jit_.hot_entries_ : block->heat; };
     Block* chosen;
-    if (!(last.row->attributes & aEnd)) {
+    if (!(last.row->attributes & aEnd) || runs_on(last, cpu_.exact_time)) {
         chosen = (last.row->attributes & aString) && last.insn.rep ? nullptr : known(next);
     } else if (is_conditional_jump(last)) {
         Block *taken = known(static_cast<u64>(last.insn.disp)), *through = known(next);

@@ -68,15 +68,11 @@ bool Translator::double_shift(unsigned i) {
     return true;
 }
 
-/// BT and its kin. With a register bit offset and memory the address depends on the offset: the interpreter's.
 bool Translator::bit_test(unsigned i) {
     const Step& s = steps_[i];
+    if (s.row->opcode != 0xBA) return bit_test_by_register(i);
     const unsigned bytes = s.insn.osize == 1 ? 2 : s.insn.osize == 2 ? 4 : 8;
-    bool immediate = s.row->opcode == 0xBA;
-    if (s.insn.mem && !immediate) return false;
-    if (!immediate && kHome[s.insn.rm] == kInFrame) return false;  // the host would take the frame for a bit string
-    bool writes = immediate ? (s.insn.reg & 7) != 4 : s.row->opcode != 0xA3;
-    return immediate ? again(i, bytes, kUnused, writes ? kReadWrite : kRead, s.insn.reg & 7) : again(i, bytes, kRead, writes ? kReadWrite : kRead, 0);
+    return again(i, bytes, kUnused, (s.insn.reg & 7) != 4 ? kReadWrite : kRead, s.insn.reg & 7);
 }
 
 /// BMI1 and BMI2 with registers that have host homes; others are the interpreter's.

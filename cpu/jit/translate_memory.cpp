@@ -68,7 +68,9 @@ void Translator::address(const Step& s, u8 to) {
 }
 
 void Translator::gva_again(const Cold& cold) {
-    if (cold.string) {
+    if (cold.bit_string) {
+        bit_string_address(steps_[cold.step]);
+    } else if (cold.string) {
         string_offset(kHome[cold.base], steps_[cold.step].insn.asize);
         add_base(cold.segment, hRcx);
     } else if (cold.stack && !long64()) {

@@ -1,32 +1,121 @@
 // SPDX-License-Identifier: MIT
-// System instructions of 64-bit mode that kernels run at every entry and exit: CLI, SWAPGS, PUSHF, moves from segment registers. All
-// others, and these at other privilege levels than 0, are the interpreter's.
+// System instructions of 64-bit mode that kernels run at every entry and exit: CLI, STI, CLAC, STAC, SWAPGS, PUSHF, RDTSC, moves
+// from segment registers. All others, and these at other privilege levels than 0, are the interpreter's.
 #include "cpu/jit/forms.h"
 #include "cpu/vcpu.h"
 
 namespace shadowbox::jit {
 
+/// A field of the vCPU as memory, while RCX is &cpu_.other_flags.
+Mem Translator::vcpu_field(const void* field) const {
+    return at(hRcx, static_cast<i32>(static_cast<const u8*>(field) - reinterpret_cast<const u8*>(&cpu_.other_flags)));
+}
+
 /// RCX: &cpu_.other_flags. Leaves at step i unless CPL is 0: blocks are not made for one privilege level.
 void Translator::check_supervisor(unsigned i) {
     clobber_flags();
     e_.load_imm(hRcx, reinterpret_cast<u64>(&cpu_.other_flags));
-    const auto cpl = reinterpret_cast<const u8*>(&cpu_.cpl) - reinterpret_cast<const u8*>(&cpu_.other_flags);
-    e_.op({0, 0, 0x80}, 7, at(hRcx, static_cast<i32>(cpl)));  // cmp
+    e_.op({0, 0, 0x80}, 7, vcpu_field(&cpu_.cpl));  // cmp
     e_.byte(0);
     leave_if(kNe, i);
 }
 
 bool Translator::system(unsigned i) {
     const Step& s = steps_[i];
-    if (s.row->map == OpMap::M0 && s.row->opcode == 0x8C) return move_from_segment(i);
-    if (s.row->map == OpMap::M0 && s.row->opcode == 0xFA) {
-        check_supervisor(i);
-        e_.op({0, 0, 0x80}, 4, at(hRcx, 1));  // and
-        e_.byte(static_cast<u8>(~(rflags::kIF >> 8)));
-        return true;
+    const u8 op = s.row->opcode;
+    if (s.row->map == OpMap::M0) {
+        switch (op) {
+            case 0x8C: return move_from_segment(i);
+            case 0xFA:
+                check_supervisor(i);
+                e_.op({0, 0, 0x80}, 4, at(hRcx, 1));  // and
+                e_.byte(static_cast<u8>(~(rflags::kIF >> 8)));
+                return true;
+            case 0xFB: return set_interrupt_flag(i);
+            default: return false;
+        }
     }
-    if (s.row->map == OpMap::M0F && s.row->opcode == 0x01 && !s.insn.mem && (s.insn.reg & 7) == 7 && (s.insn.rm & 7) == 0) return swap_gs(i);
-    return false;
+    if (s.row->map != OpMap::M0F) return false;
+    if (op == 0x31) return read_time(i, false);
+    if (op == 0x05) return system_call(i);
+    if (op == 0x07) return system_return(i);
+    if (op != 0x01 || s.insn.mem) return false;
+    switch ((s.insn.reg & 7) << 3 | (s.insn.rm & 7)) {
+        case 0x0A: return alignment_check_flag(i, false);  // CLAC
+        case 0x0B: return alignment_check_flag(i, true);   // STAC
+        case 0x38: return swap_gs(i);
+        case 0x39: return read_time(i, true);
+        default: return false;
+    }
+}
+
+/// Behind the instruction its block ends, but no jump: what translate() has code for goes on with the next one.
+bool runs_on(const Step& s, bool exact_time) {
+    if (!(s.row->attributes & aSys)) return false;
+    if (s.row->map == OpMap::M0) return s.row->opcode == 0xFB && !exact_time;
+    if (s.row->map != OpMap::M0F) return false;
+    if (s.row->opcode == 0x31) return !exact_time;
+    if (s.row->opcode != 0x01 || s.insn.mem) return false;
+    const unsigned which = (s.insn.reg & 7) << 3 | (s.insn.rm & 7);
+    return which == 0x0A || which == 0x0B || which == 0x38 || (which == 0x39 && !exact_time);
+}
+
+/// STI. Does nothing if IF is set. Where something may be waiting for IF, the interpreter's instruction finds out: what comes between
+/// that look and the store asks for attention itself. Under exact counts an interrupt comes at a count that only C++ knows.
+bool Translator::set_interrupt_flag(unsigned i) {
+    if (cpu_.exact_time) return false;
+    check_supervisor(i);
+    e_.op({0, 0, 0xF6}, 0, at(hRcx, 1));  // test
+    e_.byte(rflags::kIF >> 8);
+    Fixup set = e_.jcc_short(kNe);
+    static_assert(sizeof cpu_.interrupt_latched == 1 && sizeof cpu_.interrupt_shadow == 1);
+    e_.op({0, 1, 0xB6}, hRdx, vcpu_field(&cpu_.interrupt_latched));  // movzx
+    e_.alu(1, hRdx, vcpu_field(&cpu_.safepoint.attention), false);
+    leave_if(kNe, i);
+    e_.op({0, 0, 0x80}, 1, at(hRcx, 1));  // or
+    e_.byte(rflags::kIF >> 8);
+    e_.store_imm8(vcpu_field(&cpu_.interrupt_shadow), 1);
+    e_.bind(set);
+    casts_shadow_ = true;
+    return true;
+}
+
+/// CLAC and STAC: the flag chooses between two contexts, if CR4.SMAP is set.
+bool Translator::alignment_check_flag(unsigned i, bool set) {
+    check_supervisor(i);
+    const VcpuMmu::Selected& selected = cpu_.mmu.selected();
+    const u32 privilege = set ? VcpuMmu::kSupervisorWithAc : VcpuMmu::kSupervisor;
+    e_.load(hRax, vcpu_field(&selected.contexts[privilege]));
+    if (set) {
+        e_.test(hRax, hRax);
+        leave_if(kE, i);
+    }
+    e_.op({0, 0, 0x80}, set ? 1 : 4, at(hRcx, 2));  // or, and
+    e_.byte(static_cast<u8>(set ? rflags::kAC >> 16 : ~(rflags::kAC >> 16)));
+    e_.mov(kTlb, hRax);
+    e_.store(vcpu_field(&selected.context), kTlb);
+    e_.store_imm32(vcpu_field(&selected.privilege), static_cast<i32>(privilege));
+    e_.store_imm8(vcpu_field(&selected.ac), set);
+    end_groups();
+    return true;
+}
+
+/// RDTSC and RDTSCP under the host clock.
+bool Translator::read_time(unsigned i, bool with_aux) {
+    if (cpu_.exact_time) return false;
+    clobber_flags();
+    e_.load_imm(hRcx, reinterpret_cast<u64>(&cpu_.other_flags));
+    e_.op({0, 0, 0xF6}, 0, vcpu_field(&cpu_.cr4));  // test
+    e_.byte(cr4::kTSD);
+    leave_if(kNe, i);
+    e_.call(jit_.time_stub_);
+    e_.mov32(kHome[kRax], hRax);
+    e_.shift_right(hRax, 32, true);
+    e_.mov(kHome[kRdx], hRax);
+    if (!with_aux) return true;
+    e_.load_imm(hRcx, reinterpret_cast<u64>(&cpu_.msr.tsc_aux));
+    e_.load32(kHome[kRcx], at(hRcx));
+    return true;
 }
 
 bool Translator::swap_gs(unsigned i) {
@@ -50,12 +139,8 @@ bool Translator::move_from_segment(unsigned i) {
     return true;
 }
 
-/// PUSHFQ.
-bool Translator::push_flags(unsigned i) {
-    if (!long64() || steps_[i].insn.osize != 3) return false;
-    const u8 sp = kHome[kRsp];
-    flags_to_frame();
-    e_.lea(hRdx, probe_at(i, sp, -8, 8, true));
+/// RFLAGS without VM and RF; the arithmetic flags are in the frame. Destroys RCX.
+void Translator::rflags_to_rax() {
     e_.load_imm(hRax, reinterpret_cast<u64>(&cpu_.other_flags));
     e_.load32(hRax, at(hRax));
     e_.alu_imm(4, hRax, static_cast<i32>(~u32(rflags::kVM | rflags::kRF)), false);
@@ -67,6 +152,15 @@ bool Translator::push_flags(unsigned i) {
     e_.op({0, 1, 0xB6}, hRcx, in_frame(offsetof(Frame, flags) + 1));
     e_.alu_imm(4, hRcx, static_cast<i32>(rflags::kArithmetic & 0xFF), false);
     e_.alu(1, hRax, hRcx, false);
+}
+
+/// PUSHFQ.
+bool Translator::push_flags(unsigned i) {
+    if (!long64() || steps_[i].insn.osize != 3) return false;
+    const u8 sp = kHome[kRsp];
+    flags_to_frame();
+    e_.lea(hRdx, probe_at(i, sp, -8, 8, true));
+    rflags_to_rax();
     e_.store(at(hRdx), hRax);
     e_.lea(sp, at(sp, -8));
     rdx_group_ = -1;

@@ -118,7 +118,7 @@ void Translator::begin(unsigned i) {
     const Step& s = steps_[i];
     carried_rdx_group_ = rdx_kept_ ? rdx_group_ : -1;
     rdx_group_ = -1;
-    rdx_kept_ = false;
+    rdx_kept_ = casts_shadow_ = false;
     begin_x87(i);
     if (recover_ < 0 || !(s.gprs_written & recover_gprs_)) return;
     // The registers that the compare could be made again from change. It still can be while this instruction itself runs.
@@ -235,7 +235,7 @@ void Translator::poll_at_jump(u64 target) {
 }
 
 u32 Translator::new_link(u64 target, bool same_page, bool host_flags) {
-    return jit_.add_link(Link{nullptr, nullptr, target, same_page, host_flags});
+    return jit_.add_link(Link{nullptr, nullptr, target, same_page, host_flags, casts_shadow_});
 }
 
 void Translator::link_to(u64 target, bool same_page) {

@@ -103,6 +103,7 @@ class Translator {
         u16 size_and_write = 0;
         bool wide = false;        ///< kVectors: all 32 bytes
         bool stack = false;       ///< kProbe: the address is base + disp, not the ModRM operand
+        bool bit_string = false;  ///< kProbe, kPageSlot: the address goes by a bit offset in a register
         bool string = false;      ///< kProbe: the address is that of register `base` in `segment`
         u8 segment = kDs;
         u8* forced = nullptr;     ///< outside 64-bit mode: where a write goes on at [RCX + RDX], without the right to write the page
@@ -154,7 +155,19 @@ class Translator {
     bool load_address_legacy(unsigned i);
     // --- system instructions (translate_system.cpp) ---
     bool system(unsigned i);
+    Mem vcpu_field(const void* field) const;
     void check_supervisor(unsigned i);
+    bool set_interrupt_flag(unsigned i);
+    bool alignment_check_flag(unsigned i, bool set);
+    bool read_time(unsigned i, bool with_aux);
+    void rflags_to_rax();
+    // translate_syscall.cpp
+    bool system_call(unsigned i);
+    bool system_return(unsigned i);
+    void begin_system_transfer(unsigned i);
+    void end_system_transfer(unsigned i);
+    void load_flat_segments(i32 code_offset, i32 stack_offset, u32 code, u32 stack, u8 rpl);
+    void select_context(u32 privilege);
     bool swap_gs(unsigned i);
     bool move_from_segment(unsigned i);
     bool push_flags(unsigned i);
@@ -210,6 +223,10 @@ class Translator {
     bool exchange(unsigned i);
     bool compare_exchange(unsigned i);
     bool bit_test(unsigned i);
+    // translate_bit_string.cpp
+    bool bit_test_by_register(unsigned i);
+    void bit_string_address(const Step& s);
+    Mem probe_bit_string(unsigned i, unsigned size, bool write);
     bool vex_general(unsigned i);
     bool push(unsigned i);             // translate_stack.cpp
     bool pop(unsigned i);
@@ -280,6 +297,7 @@ class Translator {
     u8 vectors_known_ = kVectorsNone;  ///< VectorLevel at least
     bool x87_known_ = false;
     int x87_ip_ = -1, x87_dp_ = -1;  ///< steps whose FIP and FDP are not stored yet
+    bool casts_shadow_ = false;   ///< the step is an STI: no interrupt before the next instruction
     bool polled_ = false, wants_poll_ = false, ended_ = false;
     std::span<const u8> code_, cold_code_;  ///< that were emitted
 };
