@@ -117,7 +117,7 @@ void Translator::analyse() {
         bool plain = (row.attributes & aNative) && !s.insn.mem;
         bool divides = row.map == OpMap::M0 && (((row.opcode & 0xFE) == 0xF6 && (s.insn.reg & 7) >= 6) || row.opcode == 0xD4);  // D4: AAM
         bool xlat = row.map == OpMap::M0 && row.opcode == 0xD7;  // reads memory without an operand that says so
-        bool register_only = row.map == OpMap::M0 && !s.insn.mem && !xlat && !(row.attributes & (aStack | aEnd | aString | aSys)) && !divides;
+        bool register_only = row.map == OpMap::M0 && !s.insn.mem && !xlat && !(row.attributes & (aStack | aEnd | aString | aSys)) && !divides && !is_pause(s);
         bool nop = row.map == OpMap::M0F && row.opcode >= 0x18 && row.opcode <= 0x1F && row.feature == OpFeature::Base;
         s.may_exit = !(plain || register_only || nop) || (row.attributes & (aEnd | aString | aSys));
         if (row.feature != OpFeature::Base && !(row.attributes & aVex) && row.feature != OpFeature::Cmov && row.feature != OpFeature::Popcnt) s.may_exit = true;

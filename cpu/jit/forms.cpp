@@ -33,6 +33,8 @@ bool is_conditional_jump(const Step& s) {
     return (s.row->map == OpMap::M0 && (s.row->opcode & 0xF0) == 0x70) || (s.row->map == OpMap::M0F && (s.row->opcode & 0xF0) == 0x80);
 }
 
+bool is_pause(const Step& s) { return s.row->map == OpMap::M0 && s.row->opcode == 0x90 && s.row->prefix == OpPrefix::PF3; }
+
 bool is_avx(const OpcodeRow& row) {
     return row.feature == OpFeature::Avx || row.feature == OpFeature::Avx2 || row.feature == OpFeature::Fma || row.feature == OpFeature::F16c;
 }

@@ -21,6 +21,7 @@ bool is_direct_jump(const Step& s);
 bool is_conditional_jump(const Step& s);
 /// A system instruction that ends its block (not by a jump) and has code behind which another can follow.
 bool runs_on(const Step& s, bool exact_time);
+bool is_pause(const Step& s);
 /// BT and its kin with the bit offset in a register and the bits in memory.
 bool is_bit_string(const Step& s);
 /// The row is a VEX-encoded vector instruction.

@@ -251,7 +251,7 @@ bool Translator::general(unsigned i) {
             e_.byte(op);
             made_flags(i);
             return true;
-        case 0x86: case 0x87: case 0x90: return exchange(i);
+        case 0x86: case 0x87: case 0x90: return is_pause(s) ? pause(i) : exchange(i);
         case 0xA4: case 0xA5: case 0xA6: case 0xA7: case 0xAA: case 0xAB: case 0xAC: case 0xAD: case 0xAE: case 0xAF: return long64() ? string(i) : legacy_string(i);
         case 0xFC: case 0xFD: return direction(op == 0xFD);
         case 0x50: case 0x68: case 0x6A: return push(i);

@@ -25,6 +25,7 @@ bool Translator::general_0f(unsigned i) {
         case 0xA5: case 0xAD: return double_shift(i);
         case 0xA4: case 0xAC: return again(i, bytes, kRead, kReadWrite, 0);
         case 0xB0: case 0xB1: return compare_exchange(i);
+        case 0xC7: return compare_exchange_pair(i);
         case 0xC0: case 0xC1: return exchange(i);
         case 0xC8: {
             if (bytes == 2) return false;

@@ -109,4 +109,26 @@ bool Translator::compare_exchange(unsigned i) {
     return true;
 }
 
+/// CMPXCHG8B and CMPXCHG16B.
+bool Translator::compare_exchange_pair(unsigned i) {
+    const Step& s = steps_[i];
+    if (!long64() || !s.insn.mem || s.row->feature != OpFeature::Cx8) return false;
+    const bool wide = s.insn.rex_w;
+    const Mem where = probe(i, wide ? 16 : 8, true, wide);
+    // All scratch registers are operands: another one holds the address.
+    e_.store(in_frame(frame_gpr(kRsi)), hRsi);
+    e_.lea(hRsi, where);
+    need_flags_for(i);
+    e_.mov(hRax, kHome[kRax]);
+    e_.mov(hRdx, kHome[kRdx]);
+    e_.mov(hRcx, kHome[kRcx]);
+    static_assert(kHome[kRbx] == hRbx && kHome[kRsi] == hRsi);
+    e_.op({0, 1, 0xC7, wide}, 1, at(hRsi), s.insn.lock);
+    e_.load(hRsi, in_frame(frame_gpr(kRsi)));
+    e_.mov(kHome[kRax], hRax);  // as the host left them
+    e_.mov(kHome[kRdx], hRdx);
+    made_flags(i);
+    return true;
+}
+
 }  // namespace shadowbox::jit

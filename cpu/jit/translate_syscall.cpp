@@ -104,12 +104,7 @@ bool Translator::system_return(unsigned i) {
     e_.load32(hRax, in_frame(frame_gpr(kR11)));
     e_.test_imm(hRax, rflags::kTF | rflags::kAC, false);
     leave_if(kNe, i);
-    e_.mov(hRdx, kHome[kRcx]);
-    e_.op({0, 0, 0xC1, true}, 7, hRdx);  // sar
-    e_.byte(47);
-    e_.alu_imm(0, hRdx, 1);
-    e_.alu_imm(7, hRdx, 1);  // all bits from 47 up are the same
-    leave_if(kA, i);
+    leave_unless_canonical(i, kHome[kRcx]);
     e_.mov32(hRdx, hRax);
     e_.alu_imm(4, hRdx, kOthers, false);
     e_.alu_imm(1, hRdx, rflags::kFixed, false);

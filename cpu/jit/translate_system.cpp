@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
-// System instructions of 64-bit mode that kernels run at every entry and exit: CLI, STI, CLAC, STAC, SWAPGS, PUSHF, RDTSC, moves
-// from segment registers. All others, and these at other privilege levels than 0, are the interpreter's.
+// System instructions of 64-bit mode that kernels run at every entry and exit: CLI, STI, CLAC, STAC, SWAPGS, PUSHF, RDTSC, RDPKRU, bases
+// of FS and GS, moves from segment registers; and PAUSE. All others, and these at other privilege levels than 0, are the interpreter's.
 #include "cpu/jit/forms.h"
 #include "cpu/vcpu.h"
 
@@ -39,12 +39,14 @@ bool Translator::system(unsigned i) {
     if (op == 0x31) return read_time(i, false);
     if (op == 0x05) return system_call(i);
     if (op == 0x07) return system_return(i);
+    if (op == 0xAE && s.row->feature == OpFeature::Fsgsbase) return s.insn.reg & 2 ? write_segment_base(i) : read_segment_base(i);
     if (op != 0x01 || s.insn.mem) return false;
     switch ((s.insn.reg & 7) << 3 | (s.insn.rm & 7)) {
         case 0x0A: return alignment_check_flag(i, false);  // CLAC
         case 0x0B: return alignment_check_flag(i, true);   // STAC
         case 0x38: return swap_gs(i);
         case 0x39: return read_time(i, true);
+        case 0x2E: return s.row->feature == OpFeature::Pku && read_pkru(i);
         default: return false;
     }
 }
@@ -132,10 +134,79 @@ bool Translator::swap_gs(unsigned i) {
 
 bool Translator::move_from_segment(unsigned i) {
     const Insn& n = steps_[i].insn;
-    if (n.mem || n.osize == 1 || n.reg > kGs) return false;
+    if (n.reg > kGs) return false;
+    const Operand2 to = n.mem ? Operand2(probe(i, 2, true)) : kHome[n.rm] == kInFrame ? Operand2(in_frame(frame_gpr(n.rm))) : Operand2(kHome[n.rm]);
     e_.load_imm(hRax, reinterpret_cast<u64>(&cpu_.seg[n.reg].selector));
     e_.op({0, 1, 0xB7}, hRax, at(hRax));  // movzx
+    if (n.mem || n.osize == 1) e_.op({0x66, 0, 0x89}, hRax, to);
+    else write(n.rm, hRax);
+    return true;
+}
+
+/// RCX: &cpu_.other_flags. Leaves unless CR4 has the bit, which is one of the third byte.
+void Translator::check_cr4(unsigned i, u64 bit) {
+    clobber_flags();
+    e_.load_imm(hRcx, reinterpret_cast<u64>(&cpu_.other_flags));
+    e_.op({0, 0, 0xF6}, 0, at(hRcx, vcpu_field(&cpu_.cr4).disp + 2));  // test
+    e_.byte(static_cast<u8>(bit >> 16));
+    leave_if(kE, i);
+}
+
+bool Translator::read_segment_base(unsigned i) {
+    const Insn& n = steps_[i].insn;
+    check_cr4(i, cr4::kFSGSBASE);
+    const Mem base = in_frame(n.reg & 1 ? offsetof(Frame, gs_base) : offsetof(Frame, fs_base));
+    e_.op({0, 0, 0x8B, n.osize == 3}, hRax, base);
     write(n.rm, hRax);
+    return true;
+}
+
+/// The interpreter knows what is canonical with CR4.LA57.
+bool Translator::write_segment_base(unsigned i) {
+    const Insn& n = steps_[i].insn;
+    check_cr4(i, cr4::kFSGSBASE);
+    const u8 from = read(n.rm, hRax);
+    if (n.osize == 3) e_.mov(hRax, from);
+    else e_.mov32(hRax, from);
+    leave_unless_canonical(i, hRax);
+    e_.store(in_frame(n.reg & 1 ? offsetof(Frame, gs_base) : offsetof(Frame, fs_base)), hRax);
+    e_.store(vcpu_field(&cpu_.seg[n.reg & 1 ? kGs : kFs].base), hRax);
+    return true;
+}
+
+/// Of 48 bits. Destroys RDX.
+void Translator::leave_unless_canonical(unsigned i, u8 reg) {
+    e_.mov(hRdx, reg);
+    e_.op({0, 0, 0xC1, true}, 7, hRdx);  // sar
+    e_.byte(47);
+    e_.alu_imm(0, hRdx, 1);
+    e_.alu_imm(7, hRdx, 1);  // all bits from 47 up are the same
+    leave_if(kA, i);
+}
+
+bool Translator::read_pkru(unsigned i) {
+    check_cr4(i, cr4::kPKE);
+    e_.test(kHome[kRcx], kHome[kRcx], false);
+    leave_if(kNe, i);
+    e_.load32(kHome[kRax], vcpu_field(&cpu_.pkru));
+    e_.load_imm(kHome[kRdx], 0);
+    return true;
+}
+
+/// PAUSE counts where other vCPUs run (op_pause); what is due at every 64th is C++'s.
+bool Translator::pause(unsigned i) {
+    if (cpu_.exact_time) return true;
+    clobber_flags();
+    e_.load_imm(hRcx, reinterpret_cast<u64>(&cpu_.other_flags));
+    e_.op({0, 0, 0x80}, 7, vcpu_field(&cpu_.alone));  // cmp
+    e_.byte(0);
+    Fixup alone = e_.jcc_forward(kNe);
+    e_.load32(hRdx, vcpu_field(&cpu_.pauses));
+    e_.alu_imm(0, hRdx, 1, false);
+    e_.test_imm(hRdx, 63, false);
+    leave_if(kE, i);
+    e_.store32(vcpu_field(&cpu_.pauses), hRdx);
+    e_.bind(alone);
     return true;
 }
 

@@ -99,6 +99,7 @@ void Translator::emit(unsigned i) {
 
 bool Translator::translate(unsigned i) {
     const Step& s = steps_[i];
+    if (s.row->map == OpMap::M0F && s.row->opcode == 0x18) return true;  // hints, of no state
     if (s.row->feature != OpFeature::Base && (block_.mode & (mode_bits::kFpuEm | mode_bits::kFpuNm | mode_bits::kSseUd)) && needs_state(*s.row)) return false;
     if (is_avx(*s.row)) return vex(i);
     if (cpu_.exact_time && undefined_flags_matter(s)) return false;

@@ -161,6 +161,12 @@ class Translator {
     bool alignment_check_flag(unsigned i, bool set);
     bool read_time(unsigned i, bool with_aux);
     void rflags_to_rax();
+    void check_cr4(unsigned i, u64 bit);
+    bool read_segment_base(unsigned i);
+    bool write_segment_base(unsigned i);
+    void leave_unless_canonical(unsigned i, u8 reg);
+    bool read_pkru(unsigned i);
+    bool pause(unsigned i);
     // translate_syscall.cpp
     bool system_call(unsigned i);
     bool system_return(unsigned i);
@@ -222,6 +228,7 @@ class Translator {
     bool divide(unsigned i);
     bool exchange(unsigned i);
     bool compare_exchange(unsigned i);
+    bool compare_exchange_pair(unsigned i);
     bool bit_test(unsigned i);
     // translate_bit_string.cpp
     bool bit_test_by_register(unsigned i);

@@ -1,4 +1,4 @@
-; STI, CLAC, STAC, RDTSC, SYSCALL and SYSRET in hot loops, at the wrong level, and with what they must leave to others. host clock: too
+; STI, CLAC, STAC, RDTSC, SYSCALL, SYSRET and others in hot loops, at the wrong level, and with what they must leave to others. host clock: too
 ; SPDX-License-Identifier: MIT
 %include "long64.inc"
 %macro WRMSR 2
@@ -228,6 +228,103 @@ again:
     sti
     cli
     loop .empty
+    CHECKPOINT 10               ; bases of FS and GS, RDPKRU, selectors to memory
+    FAULTS 6, 0, wrgsbase rax
+    FAULTS 6, 0, rdfsbase rax
+    FAULTS 6, 0, rdpkru
+    mov rax, cr4
+    or eax, 1 << 16 | 1 << 22
+    mov cr4, rax
+    mov ebx, USER + 0x1000
+    mov ecx, 6
+.bases:
+    mov rax, 0xFFFF800012345678
+    add rax, rcx
+    wrfsbase rax
+    rdfsbase rdx
+    cmp rax, rdx
+    CHECK e
+    rdfsbase edx
+    lea esi, [rcx + 0x12345678]
+    cmp rdx, rsi
+    CHECK e
+    wrgsbase ecx
+    mov dword [rbx + rcx + 8], ecx
+    cmp [gs:rbx + 8], ecx
+    CHECK e
+    mov qword [rbx], -1
+    mov [rbx], cs
+    cmp qword [rbx], 0xFFFFFFFFFFFF0000 | CODE0
+    CHECK e
+    mov [rbx + rcx * 4], cs
+    cmp word [rbx + rcx * 4], CODE0
+    CHECK e
+    mov r8d, ecx
+    xor ecx, ecx
+    rdpkru
+    test edx, edx
+    CHECK z
+    mov ecx, r8d
+    dec ecx
+    jnz .bases
+    mov rax, 0x0000800000000000
+    FAULTS 13, 0, wrgsbase rax
+    mov ecx, 1
+    FAULTS 13, 0, rdpkru
+    mov rax, cr4
+    and eax, ~(1 << 16 | 1 << 22)
+    mov cr4, rax
+    CHECKPOINT 11               ; CMPXCHG16B and CMPXCHG8B: hit, miss, misaligned, no page
+    mov edi, USER + 0x1000
+    mov esi, 0x5151
+    mov r8d, 5
+.pairs:
+    mov rax, 0x1111111111111111
+    mov [rdi], rax
+    mov [rdi + 8], r8
+    mov rdx, r8
+    mov ebx, 0x22
+    mov ecx, 0x33
+    cmp r8, r8
+    lock cmpxchg16b [rdi]
+    CHECK e
+    cmp qword [rdi + 8], 0x33
+    CHECK e
+    cmp r8, r8
+    cmpxchg16b [rdi]
+    CHECK ne
+    cmp rax, 0x22
+    CHECK e
+    cmp rdx, 0x33
+    CHECK e
+    mov rax, -1
+    mov rdx, -1
+    stc
+    lock cmpxchg8b [rdi]
+    CHECK c
+    CHECK ne
+    cmp rax, 0x22
+    CHECK e
+    test rdx, rdx
+    CHECK z
+    mov rax, 0x7700000022
+    mov rdx, 0x6600000000
+    lock cmpxchg8b [rdi + rsi - 0x5151]
+    CHECK e
+    shr rax, 32
+    cmp eax, 0x77
+    CHECK e
+    cmp esi, 0x5151
+    CHECK e
+    cmp dword [rdi + 4], 0x33
+    CHECK e
+    dec r8d
+    jnz .pairs
+    FAULTS 13, 0, lock cmpxchg16b [rdi + 8]
+    mov eax, 0x2000000
+    FAULTS 14, 2, lock cmpxchg16b [rax]
+    pause
+    prefetcht0 [rax]
     dec r15d
     jnz again
     PASS

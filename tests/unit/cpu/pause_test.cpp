@@ -19,3 +19,18 @@ TEST_CASE("cpu: PAUSE counts towards giving way only beside other vCPUs and unde
     CHECK(machine.run(two_pauses) == SimdMachine::kNoFault);
     CHECK(cpu.pauses == 2);
 }
+
+TEST_CASE("jit: PAUSE counts as in the interpreter") {
+    SimdMachine machine;
+    Vcpu& cpu = *machine.cpu;
+    REQUIRE(cpu.enable_jit(1));
+    // mov ecx, 100; loop: cmp ecx, 50; pause; setc al; add ebx, eax; dec ecx; jnz loop
+    const std::vector<u8> loop{0xB9, 100, 0, 0, 0, 0x83, 0xF9, 50, 0xF3, 0x90, 0x0F, 0x92, 0xC0, 0x01, 0xC3, 0xFF, 0xC9, 0x75, 0xF2};
+    for (bool alone : {true, false}) {
+        cpu.alone = alone;
+        cpu.gpr[kRax] = cpu.gpr[kRbx] = 0;
+        CHECK(machine.run(loop) == SimdMachine::kNoFault);
+        CHECK(cpu.gpr[kRbx] == 49);
+        CHECK(cpu.pauses == (alone ? 0 : 100));
+    }
+}
