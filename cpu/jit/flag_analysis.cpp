@@ -28,13 +28,30 @@ bool is_reg_field(Operand o) {
 }
 unsigned number_of(unsigned reg, Operand o) { return o == Operand::Eb || o == Operand::Gb || o == Operand::Zb ? reg / 8 : reg & 15; }
 
+/// Registers that a system instruction may change; those that emitted code does not know may change all.
+u32 gprs_written_by_system(const Step& s) {
+    constexpr u32 kAll = 0xFFFF, kTime = 1u << kRax | 1u << kRdx;
+    const OpcodeRow& row = *s.row;
+    if (row.map == OpMap::M0 && (row.opcode == 0xFA || row.opcode == 0xFB)) return 0;  // CLI, STI
+    if (row.map == OpMap::M0 && row.opcode == 0x8C) return s.insn.mem ? 0 : 1u << s.insn.rm;
+    if (row.map != OpMap::M0F) return kAll;
+    if (row.opcode == 0x31) return kTime;
+    if (row.opcode != 0x01 || s.insn.mem) return kAll;
+    switch ((s.insn.reg & 7) << 3 | (s.insn.rm & 7)) {
+        case 0x0A: case 0x0B: case 0x38: return 0;  // CLAC, STAC, SWAPGS
+        case 0x39: return kTime | 1u << kRcx;
+        default: return kAll;
+    }
+}
+
 /// Registers that the instruction may change: a superset.
 u32 gprs_written(const Step& s) {
     const OpcodeRow& row = *s.row;
     u32 mask = 0;
     bool memory_only = s.insn.mem;
     if (is_conditional_jump(s) || (row.map == OpMap::M0 && (row.opcode == 0xE9 || row.opcode == 0xEB))) return 0;
-    if (row.attributes & (aString | aSys | aEnd)) return 0xFFFF;
+    if (row.attributes & aSys) return gprs_written_by_system(s);
+    if (row.attributes & (aString | aEnd)) return 0xFFFF;
     bool writes_first = !(row.map == OpMap::M0 && (row.opcode & 0xFE) == 0x84) && !(row.map == OpMap::M0 && row.opcode < 0x40 && (row.opcode & 0x38) == 0x38);
     if (is_general(row.operands[0]) && !memory_only && ((row.attributes & aMemWrite) || is_register_only(row.operands[0]))) mask |= 1u << number_of(s.insn.rm, row.operands[0]);
     if (is_reg_field(row.operands[0]) && writes_first) mask |= 1u << number_of(s.insn.reg, row.operands[0]);

@@ -151,3 +151,27 @@ TEST_CASE("jit: STAC and CLAC choose the context that C++ uses too") {
         CHECK((cpu.other_flags & rflags::kAC) != 0);
     }
 }
+
+TEST_CASE("jit: in a trace over CLAC no check made before it holds") {
+    struct Longest : jit::TranslationListener {
+        void translated(const jit::Translation& t) override { blocks = std::max(blocks, t.guest.size()); }
+        size_t blocks = 0;
+    };
+    Machine machine(false);
+    Vcpu& cpu = *machine.cpu;
+    REQUIRE(cpu.enable_jit(4));
+    Longest longest;
+    cpu.jit->set_listener(&longest);
+    machine.put(0x1000, u64{0x3007});
+    machine.put(0x3000, u64{0x5007});
+    machine.put(0x5008, u64{0x200087});  // the second 2 MiB are the user's
+    machine.set_control(SimdMachine::kCr0, SimdMachine::kCr4 | cr4::kSMAP);
+    cpu.gpr[kRbx] = SimdMachine::kData;
+    cpu.gpr[kRdi] = 0x210000;
+    // mov ecx, 40; loop: cmp ecx, 1; cmove rbx, rdi; stac; mov rax, [rbx]; clac; mov rdx, [rbx]; dec ecx; jnz loop
+    CHECK(machine.run({0xB9, 40, 0, 0, 0, 0x83, 0xF9, 1, 0x48, 0x0F, 0x44, 0xDF, 0x0F, 0x01, 0xCB, 0x48, 0x8B, 0x03, 0x0F, 0x01, 0xCA, 0x48, 0x8B, 0x13,
+                       0xFF, 0xC9, 0x75, 0xE9}) == static_cast<int>(Vector::kPF));
+    CHECK(cpu.gpr[kRcx] == 1);
+    CHECK(cpu.cr2 == 0x210000);
+    CHECK(longest.blocks >= 3);
+}
