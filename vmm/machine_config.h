@@ -76,6 +76,7 @@ struct MachineConfig {
     bool start_paused = false;         ///< -S
     std::string cpu_model;             ///< v2, v3, max; empty: max, and v2 under -icount, so that a run repeats on any host
     bool jit = kHostHasTranslator;     ///< -accel jit: translate hot code
+    bool count_hits = false;           ///< -accel hits=on: emitted code counts what it finds at once (info jit)
     u64 code_cache_bytes = 0;          ///< -accel tb-size=: host code of a vCPU; 0: the default
     TripleFaultAction triple_fault = TripleFaultAction::kDefault;
 };

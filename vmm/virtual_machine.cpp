@@ -105,6 +105,7 @@ Expected<void> VirtualMachine::build(CharBackends lines) {
         if (config_.code_cache_bytes) vcpu.blocks->resize(kBlockBytesPerCodeByte * config_.code_cache_bytes);
         if (config_.jit) {
             if (auto ok = vcpu.enable_jit(0, config_.code_cache_bytes); !ok) return ok;
+            if (config_.count_hits) vcpu.jit->count_hits();
             vcpu.jit->set_listener(host_.config().translations);
         }
         vcpu.random = SeededRandom(host_.entropy() + id_.value * 64 + i);

@@ -29,6 +29,7 @@ constexpr u8 kJmp = 0xE9, kNop5[] = {0x0F, 0x1F, 0x44, 0x00, 0x00};  ///< as lon
 void Translator::jump_cached(unsigned i, bool is_call) {
     const u32 number = jit_.add_inline_cache({&block_, steps_[i].block, steps_[i].cell});
     InlineCache& cache = jit_.inline_cache(number);
+    count_hit(HitKind::kCaches);
     cache.head = e_.cursor;
     e_.byte(kMovRcxImm64[0]);
     e_.byte(kMovRcxImm64[1]);
@@ -73,6 +74,7 @@ void Translator::look_up_target(const Cold& cold) {
     }
     jump_to_entry();
     e_.bind(cold.from);
+    count_hit(HitKind::kCaches, true);
     e_.load_imm(hRcx, reinterpret_cast<u64>(&cache.misses_left));
     e_.op({0, 0, 0xFF}, 1, at(hRcx));  // dec
     e_.jcc(kNs, cache.lookup);

@@ -311,6 +311,7 @@ Resume Jit::run(Block* block) {
         if (cpu_.safepoint.attention.load(std::memory_order_relaxed)) return {};
         const u64 generation = cpu_.blocks->generation();
         Block* to = cpu_.blocks->probe(cpu_, cpu_.rip);
+        counters_.probe_hits += to != nullptr;
         if (!to) to = cpu_.blocks->find(cpu_);
         if (!to) return {};
         if (!to->code.frame_flags) {
@@ -344,6 +345,7 @@ void Jit::inspect(Inspector& inspector) const {
     inspector.field("inline caches aimed", counters_.caches_aimed);
     inspector.field("entries", counters_.entries);
     inspector.field("tlb fills", counters_.fills);
+    inspect_hits(inspector);
     static constexpr const char* kNames[] = {"exits: unlinked jump", "exits: indirect jump", "exits: interpreter's cell", "exits: poll or budget", "exits: page check", "exits: shared check or page slot", "exits: RIP from a cell", "exits: fault in a cell", "exits: inline cache"};
     for (unsigned i = 0; i < static_cast<unsigned>(ExitKind::kCount); ++i) inspector.field(kNames[i], counters_.exits[i]);
     for (auto [title, counts] : {std::pair{"instructions run in C++", &by_row_run_}, std::pair{"instructions left to the interpreter", &by_row_left_}}) {
@@ -358,6 +360,25 @@ void Jit::inspect(Inspector& inspector) const {
             const OpcodeRow& r = kOpcodeRows[row];
             group.field(fmt::format("{} ({}{:02x})", r.name, r.map == OpMap::M0 ? "" : r.map == OpMap::M0F ? "0f " : r.map == OpMap::M38 ? "0f 38 " : "0f 3a ", r.opcode), (*counts)[row]);
         }
+    }
+}
+
+void Jit::inspect_hits(Inspector& inspector) const {
+    u64 made = 0;
+    for (const Region& region : regions_) made += region.links.size() - 1;
+    inspector.field("direct jumps emitted", made);
+    inspector.field("blocks found without a search", counters_.probe_hits);
+    inspector.field("blocks searched for", cpu_.counters.block_lookups);
+    if (!counting_) return;
+    auto exits = [this](ExitKind kind) { return counters_.exits[static_cast<unsigned>(kind)]; };
+    static constexpr const char* kNames[] = {"page slots", "TLB", "inline caches", "return ring", "jump table"};
+    static_assert(std::size(kNames) == static_cast<unsigned>(HitKind::kCount));
+    Inspector group = inspector.group("tried, hit by emitted code");
+    for (unsigned i = 0; i < std::size(kNames); ++i) {
+        HitCount count = hits_[i];
+        if (static_cast<HitKind>(i) == HitKind::kTable) count.missed = exits(ExitKind::kIndirect) + exits(ExitKind::kRip);
+        const double share = count.tried ? 100.0 * static_cast<double>(count.tried - count.missed) / static_cast<double>(count.tried) : 0;
+        group.field(kNames[i], fmt::format("{}, {:.2f} %", count.tried, share));
     }
 }
 

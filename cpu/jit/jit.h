@@ -72,8 +72,12 @@ struct InlineCache {
 /// What of a translator's means a block does without, because they failed there again and again.
 enum Avoid : u8 { kAvoidGroups = 1, kAvoidSlots = 2 };
 
+/// What emitted code tries first, and counts if it is asked to (-accel jit,hits=on). What is tried again after a miss counts twice.
+enum class HitKind : u8 { kSlots, kTlb, kCaches, kReturns, kTable, kCount };
+struct HitCount { u64 tried = 0, missed = 0; };
+
 struct JitCounters {
-    u64 blocks = 0, instructions = 0, bytes = 0, entries = 0, flushes = 0, links = 0, caches_aimed = 0, fills = 0, cells = 0, evictions = 0, exits[static_cast<unsigned>(ExitKind::kCount)] = {};
+    u64 blocks = 0, instructions = 0, bytes = 0, entries = 0, flushes = 0, links = 0, caches_aimed = 0, probe_hits = 0, fills = 0, cells = 0, evictions = 0, exits[static_cast<unsigned>(ExitKind::kCount)] = {};
 };
 
 /// Where the interpreter goes on: `handler` is not always insn->handler (the first cell of a translated block enters it again).
@@ -104,9 +108,12 @@ class Jit {
     const JitCounters& counters() const { return counters_; }
     /// A number given by hand holds for pages whose code keeps dying too.
     void set_hot_entries(u32 entries) { hot_entries_ = entries; patient_ = false; }
+    /// From the next translation on: emitted code counts its hits, which costs it some speed.
+    void count_hits() { counting_ = true; }
     void set_listener(TranslationListener* listener) { listener_ = listener; }
     u64 bytes_used() const;
     void inspect(Inspector& inspector) const;
+    const HitCount& hits(HitKind kind) const { return hits_[static_cast<unsigned>(kind)]; }
     void cell_completed() { cell_done_ = true; }
 
     static constexpr u64 kRoom = 48u << 10;  ///< more than any translation needs of either part of a region
@@ -175,6 +182,7 @@ class Jit {
     static unsigned jump_salt(u32 mode_number) { return mode_number * 0x9E3Bu & (kJumpEntries - 1); }
     unsigned legacy_jump_index(u64 mode, u64 rip, u64& key);
     void set_jump(u64 mode, u64 rip, const u8* code);
+    void inspect_hits(Inspector& inspector) const;
     static void view_segments(const Vcpu& cpu, SegmentView* views);
 
     Block* make_cell(const Block& block, unsigned cell, unsigned done);
@@ -212,6 +220,8 @@ class Jit {
     /// fill_tlb() lets one write into a page with code go on here: offset and host address of the page.
     struct { u64 offset = 0; u8* page = nullptr; } beside_code_;
     JitCounters counters_;
+    bool counting_ = false;
+    HitCount hits_[static_cast<unsigned>(HitKind::kCount)];
     TranslationListener* listener_ = nullptr;
     std::vector<u64> by_row_run_, by_row_left_;  ///< cells run for emitted code, and exits to cells, by opcode row
     // Stubs, writable view.

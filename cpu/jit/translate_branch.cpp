@@ -63,6 +63,7 @@ void Translator::leave_trace(u8 condition, u64 target, bool same_page, u64 next,
 /// RAX: the target. ZF: the table has it, at [RCX + RDX * 8]. Destroys RCX and RDX.
 void Translator::find_target() {
     static_assert(kJumpEntries == 65536 && sizeof(JumpEntry) == 16);
+    count_hit(HitKind::kTable);
     e_.op({0, 1, 0xB7}, hRdx, hRax);  // movzx edx, ax
     if (!long64()) {
         const u32 number = jit_.mode_number(block_.mode);
@@ -157,6 +158,7 @@ void Translator::remember_return(unsigned i) {
 /// RAX: what a RET popped. Goes to where the newest call of the ring returns if that is it. Destroys RCX and RDX.
 void Translator::return_by_ring(unsigned i) {
     static_assert(kReturnRing * sizeof(ReturnSite*) == 256);
+    count_hit(HitKind::kReturns);
     e_.op({0, 1, 0xB6}, hRcx, at(kTlb, offsetof(TlbContext, return_top)));
     e_.load(hRdx, sum(kTlb, hRcx, offsetof(TlbContext, return_ring)));
     e_.lea(hRcx, at(hRcx, -static_cast<i32>(sizeof(ReturnSite*))), false);
@@ -182,6 +184,7 @@ void Translator::finish_return(const Cold& cold) {
     e_.bind(cold.from);
     flags_ = cold.flags;
     recover_ = cold.recover;
+    count_hit(HitKind::kReturns, true);
     find_target();
     leave_if(kNe, cold.step, ExitKind::kIndirect);
     e_.lea(kHome[kRsp], at(kHome[kRsp], 8 + steps_[cold.step].insn.imm));

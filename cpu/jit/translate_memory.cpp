@@ -83,6 +83,7 @@ void Translator::gva_again(const Cold& cold) {
 Mem Translator::finish_probe(Cold& cold, unsigned size, bool write) {
     cold.size_and_write = static_cast<u16>(size | (write ? kFillWrite | kFillNeedsWrite : 0));
     rdx_group_ = -1;
+    count_hit(HitKind::kTlb, false, hRdx);
     if (kHostCpu.bmi2) {
         e_.vex({0xF2, 3, 0xF0}, false, hRdx, 0, hRcx);
         e_.byte(7);
@@ -141,6 +142,7 @@ Translator::Cold Translator::page_slot_cold(unsigned i, int slot, u16 request) {
 /// The ModRM operand by a page slot: for addresses with an index or a segment base.
 Mem Translator::probe_slot(unsigned i, unsigned size, bool write, bool aligned, int slot) {
     Cold cold = page_slot_cold(i, slot, static_cast<u16>(size | (write ? kFillWrite | kFillNeedsWrite : 0)));
+    count_hit(HitKind::kSlots);
     address(steps_[i], hRcx);
     e_.mov(hRdx, hRcx);
     e_.alu(6, hRcx, at(kTlb, slot));
@@ -160,6 +162,7 @@ Mem Translator::probe(unsigned i, unsigned size, bool write, bool aligned) {
     if (address_is_constant(s, gva) && (gva & kPageOffsetMask) + size <= kPageSize && !(aligned && gva % size)) {
         unsigned index = TlbContext::index(gva);
         u64 page = gva & ~kPageOffsetMask;
+        count_hit(HitKind::kTlb);
         if (static_cast<i64>(page) == static_cast<i32>(page)) {
             e_.alu_imm(7, at(kTlb, tlb_offset(index, write)), static_cast<i32>(page));
         } else {
@@ -226,6 +229,7 @@ void Translator::check_group(unsigned i, const Access& access, bool write) {
     cold.stack = true;
     cold.base = access.base;
     cold.disp = low;
+    if (group.slot >= 0) count_hit(HitKind::kSlots);
     u8 base = read(access.base, hRcx);
     if (low || base == hRcx) e_.lea(hRcx, at(base, low));
     else e_.mov(hRcx, base);

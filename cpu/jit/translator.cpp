@@ -313,6 +313,13 @@ void Translator::end_in_cell(unsigned i) {
     ++jit_.counters_.cells;
 }
 
+void Translator::count_hit(HitKind kind, bool missed, u8 scratch) {
+    if (!jit_.counting_) return;
+    HitCount& count = jit_.hits_[static_cast<unsigned>(kind)];
+    e_.load_imm(scratch, reinterpret_cast<u64>(missed ? &count.missed : &count.tried));
+    e_.op({0, 0, 0xFF, true}, 0, at(scratch));  // inc
+}
+
 void Translator::emit_cold() {
     for (size_t n = 0; n < cold_.size(); ++n) {
         const Cold cold = cold_[n];
@@ -350,6 +357,8 @@ void Translator::emit_cold() {
             e_.jcc(kNe, cold.back);
         }
         if (cold.kind == Cold::kPageSlot) {
+            count_hit(HitKind::kSlots, true);
+            count_hit(HitKind::kTlb);  // by the stub
             gva_again(cold);
             e_.load_imm(hRdx, cold.size_and_write & kFillSize);
             e_.load_imm(hRax, static_cast<u32>(cold.slot));
@@ -358,6 +367,7 @@ void Translator::emit_cold() {
             e_.jcc(kNe, cold.back);
         }
         if (cold.kind == Cold::kProbe || cold.kind == Cold::kPageSlot) {
+            count_hit(HitKind::kTlb, true);
             gva_again(cold);
             e_.load_imm(hRdx, cold.size_and_write);
             e_.call(jit_.fill_stub_);

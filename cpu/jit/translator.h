@@ -247,6 +247,7 @@ class Translator {
     void remember_return(unsigned i);
     void return_by_ring(unsigned i);
     void finish_return(const Cold& cold);
+    void count_hit(HitKind kind, bool missed = false, u8 scratch = hRcx);  ///< where hits are counted; destroys RFLAGS
     void jump_cached(unsigned i, bool is_call);  // inline_cache.cpp
     void look_up_target(const Cold& cold);
     bool call(unsigned i);

@@ -54,6 +54,22 @@ TEST_CASE("return ring: recursion deeper than the ring comes back through every 
     for (u64 depth : {1, 2, 31, 32, 33, 64, 200}) REQUIRE(translated.go(50, depth) == interpreted.go(50, depth));
 }
 
+TEST_CASE("return ring: emitted code counts its hits if asked to, and computes the same") {
+    Caller interpreted(false), translated(true), silent(true);
+    translated.cpu->jit->count_hits();
+    for (Caller* c : {&interpreted, &translated, &silent}) c->loop(kCallWalk);
+    const u64 result = interpreted.go(100, 20);
+    CHECK(translated.go(100, 20) == result);
+    CHECK(silent.go(100, 20) == result);
+    const jit::HitCount& returns = translated.cpu->jit->hits(jit::HitKind::kReturns);
+    CHECK(returns.tried > 1800);
+    CHECK(returns.tried <= 2000);
+    CHECK(returns.missed < 40);
+    CHECK(translated.cpu->jit->hits(jit::HitKind::kSlots).tried > 1800);  // the stack's page
+    CHECK(translated.cpu->jit->hits(jit::HitKind::kSlots).missed < 10);
+    CHECK(silent.cpu->jit->hits(jit::HitKind::kReturns).tried == 0);
+}
+
 TEST_CASE("return ring: a return address changed on the stack is where RET goes") {
     // call next; (back:) inc rdx; jmp end; next: lea rax, [rip + other]; mov [rsp], rax; ret; other: imul rdx, rdx, 5; end:
     const std::vector<u8> body{0xE8, 0x05, 0, 0, 0, 0x48, 0xFF, 0xC2, 0xEB, 0x10,

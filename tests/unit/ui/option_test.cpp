@@ -85,7 +85,7 @@ TEST_CASE("options: wrong values are one line that names the option and what wou
     CHECK(has(refused({"-cpu", "qemu64"}), "known: v2"));
     CHECK(has(refused({"-accel", "kvm"}), "interp"));
     CHECK(has(refused({"-accel", "jit,tb-size=2G"}), "tb-size"));
-    CHECK(has(refused({"-accel", "jit,thread=multi"}), "known: tb-size"));
+    CHECK(has(refused({"-accel", "jit,thread=multi"}), "known: tb-size, hits"));
     CHECK(has(refused({"-machine", "q35"}), "known: pc"));
     CHECK(has(refused({"-display", "gtk"}), "sdl, none"));
     CHECK(has(refused({"-device", "e1000"}), "isa-debug-exit"));
@@ -115,6 +115,8 @@ TEST_CASE("options: QEMU lines of old are understood") {
                                "file=a.img", "-nographic"});
     CHECK(nomad.machines[0].name == "job");
     CHECK(nomad.nographic);
+    CHECK(parsed({"-accel", "jit,hits=on", "-kernel", "k"}).machines[0].count_hits);
+    CHECK_FALSE(parsed({"-accel", "jit", "-kernel", "k"}).machines[0].count_hits);
     CHECK(parsed({"-accel", "tcg,tb-size=32", "-kernel", "k"}).machines[0].code_cache_bytes == 32 << 20);
     MachineConfig exit = parsed({"-device", "isa-debug-exit,iobase=0xf4,iosize=0x04", "-kernel", "k",
                                  "-append", "a b", "-boot", "order=dc"})
