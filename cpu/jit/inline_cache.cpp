@@ -27,7 +27,7 @@ constexpr u8 kJmp = 0xE9, kNop5[] = {0x0F, 0x1F, 0x44, 0x00, 0x00};  ///< as lon
 
 /// RAX: the target; RDX: for a call, the host address of the stack's new top. Flags are in the frame.
 void Translator::jump_cached(unsigned i, bool is_call) {
-    const u32 number = jit_.add_inline_cache({&block_, steps_[i].block, steps_[i].cell});
+    const u32 number = jit_.add_inline_cache({steps_[i].block, steps_[i].cell});
     InlineCache& cache = jit_.inline_cache(number);
     count_hit(HitKind::kCaches);
     cache.head = e_.cursor;
@@ -45,11 +45,7 @@ void Translator::jump_cached(unsigned i, bool is_call) {
         remember_return(i);
     }
     cache.link = new_link(0, false, false);
-    Fixup site = e_.jmp_forward();
-    jit_.link(cache.link).site = site.at;
-    Cold unlinked{Cold::kLink, flags_, 0, site};
-    unlinked.link = cache.link;
-    cold_.push_back(unlinked);
+    set_site(cache.link, e_.jmp_forward().at);
     ended_ = true;
 }
 

@@ -366,7 +366,7 @@ void Jit::inspect(Inspector& inspector) const {
 void Jit::inspect_hits(Inspector& inspector) const {
     u64 made = 0;
     for (const Region& region : regions_) made += region.links.size() - 1;
-    inspector.field("direct jumps emitted", made);
+    inspector.field("links emitted", made);
     inspector.field("blocks found without a search", counters_.probe_hits);
     inspector.field("blocks searched for", cpu_.counters.block_lookups);
     if (!counting_) return;

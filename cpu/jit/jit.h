@@ -59,7 +59,6 @@ struct Link {
 
 /// What an indirect jump or call compares its target with (inline_cache.cpp). Code addresses in the writable view.
 struct InlineCache {
-    Block* head_block;          ///< of the translation
     Block* block;               ///< cell `cell` of it is the jump
     u16 cell;
     u32 link = 0;               ///< followed on a hit

@@ -31,18 +31,7 @@ void Translator::bit_string_address(const Step& s) {
 
 Mem Translator::probe_bit_string(unsigned i, unsigned size, bool write) {
     Cold cold = start_probe(i);
-    if (int slot = take_slot(write); slot >= 0) {
-        cold = page_slot_cold(i, slot, static_cast<u16>(size | (write ? kFillWrite | kFillNeedsWrite : 0)));
-        cold.bit_string = true;
-        bit_string_address(steps_[i]);
-        e_.mov(hRdx, hRcx);
-        e_.alu(6, hRcx, at(kTlb, slot));
-        e_.alu_imm(7, hRcx, static_cast<i32>(kPageSize - size));
-        cold.from = e_.jcc_forward(kA);
-        cold_.push_back(cold);
-        e_.alu(0, hRdx, at(kTlb, slot + static_cast<int>(offsetof(PageSlot, delta))));
-        return at(hRdx);
-    }
+    if (int slot = take_slot(write); slot >= 0) return probe_slot(i, size, write, false, slot);
     cold.bit_string = true;
     bit_string_address(steps_[i]);
     return finish_probe(cold, size, write);

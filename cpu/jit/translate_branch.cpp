@@ -143,10 +143,7 @@ void Translator::remember_return(unsigned i) {
     Link& link = jit_.link(number);
     ReturnSite& site = jit_.current().returns.emplace_back(ReturnSite{link.target, nullptr});
     link.returns = true;
-    link.site = reinterpret_cast<u8*>(&site.code);
-    Cold cold{Cold::kReturn, FlagsIn::kFrame, 0, {}};
-    cold.link = number;
-    cold_.push_back(cold);
+    set_site(number, reinterpret_cast<u8*>(&site.code));
     e_.op({0, 1, 0xB6}, hRcx, at(kTlb, offsetof(TlbContext, return_top)));  // movzx
     e_.lea(hRcx, at(hRcx, sizeof(ReturnSite*)), false);
     e_.op({0, 0, 0x88}, hRcx, at(kTlb, offsetof(TlbContext, return_top)));
@@ -171,16 +168,8 @@ void Translator::return_by_ring(unsigned i) {
     e_.jmp_mem(at(hRdx, offsetof(ReturnSite, code)));
 }
 
-/// The cold side of both.
-void Translator::finish_return(const Cold& cold) {
-    if (cold.link) {  // a call's: the block behind it is not known yet, or gone
-        jit_.link(cold.link).thunk = e_.cursor;
-        jit_.point(jit_.link(cold.link), e_.cursor);
-        e_.load_imm(hRcx, cold.link);
-        e_.load_imm(hRdx, static_cast<u32>(ExitKind::kLink));
-        e_.jmp(jit_.exit_stub_);
-        return;
-    }
+/// Its cold side: another frame's return address.
+void Translator::return_by_table(const Cold& cold) {
     e_.bind(cold.from);
     flags_ = cold.flags;
     recover_ = cold.recover;

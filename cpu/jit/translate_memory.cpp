@@ -143,7 +143,8 @@ Translator::Cold Translator::page_slot_cold(unsigned i, int slot, u16 request) {
 Mem Translator::probe_slot(unsigned i, unsigned size, bool write, bool aligned, int slot) {
     Cold cold = page_slot_cold(i, slot, static_cast<u16>(size | (write ? kFillWrite | kFillNeedsWrite : 0)));
     count_hit(HitKind::kSlots);
-    address(steps_[i], hRcx);
+    cold.bit_string = is_bit_string(steps_[i]);
+    cold.bit_string ? bit_string_address(steps_[i]) : address(steps_[i], hRcx);
     e_.mov(hRdx, hRcx);
     e_.alu(6, hRcx, at(kTlb, slot));
     e_.alu_imm(7, hRcx, static_cast<i32>(kPageSize - size));

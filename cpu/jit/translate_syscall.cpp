@@ -23,6 +23,17 @@ void Translator::begin_system_transfer(unsigned i) {
     leave_if(kE, i);
 }
 
+/// EDX: the frame's flags image of the RFLAGS in RAX, as image_of_flags() makes it.
+void Translator::image_of_rax() {
+    e_.mov32(hRdx, hRax);
+    e_.op({0, 0, 0xC1}, 4, hRdx);  // shl
+    e_.byte(8);
+    e_.alu_imm(1, hRdx, 0x200, false);
+    e_.alu_imm(4, hRdx, 0xD700, false);
+    e_.test_imm(hRax, rflags::kOF, false);
+    e_.op({0, 1, 0x95, false, true}, 0, hRdx);  // setne
+}
+
 /// CS and SS: EDX is the base of their selectors. Destroys EAX.
 void Translator::load_flat_segments(i32 code_offset, i32 stack_offset, u32 code, u32 stack, u8 rpl) {
     for (auto [seg, offset, attributes] : {std::tuple{kCs, code_offset, code}, std::tuple{kSs, stack_offset, stack}}) {
@@ -68,13 +79,7 @@ bool Translator::system_call(unsigned i) {
     // What IA32_FMASK keeps: of the frame's image (LAHF, its bit 1 always set, and OF in bit 0), and of the other flags.
     e_.load32(hRax, vcpu_field(&cpu_.msr.sfmask));
     e_.op({0, 0, 0xF7}, 2, hRax);  // not
-    e_.mov32(hRdx, hRax);
-    e_.op({0, 0, 0xC1}, 4, hRdx);  // shl
-    e_.byte(8);
-    e_.alu_imm(1, hRdx, 0x200, false);
-    e_.alu_imm(4, hRdx, 0xD700, false);
-    e_.test_imm(hRax, rflags::kOF, false);
-    e_.op({0, 1, 0x95, false, true}, 0, hRdx);  // setne
+    image_of_rax();
     e_.op({0, 0, 0x21}, hRdx, in_frame(offsetof(Frame, flags)));  // and
     e_.alu_imm(4, hRax, static_cast<i32>(~u32(rflags::kRF)), false);
     e_.op({0, 0, 0x21}, hRax, at(hRcx));
@@ -109,13 +114,7 @@ bool Translator::system_return(unsigned i) {
     e_.alu_imm(4, hRdx, kOthers, false);
     e_.alu_imm(1, hRdx, rflags::kFixed, false);
     e_.store32(at(hRcx), hRdx);
-    e_.mov32(hRdx, hRax);
-    e_.op({0, 0, 0xC1}, 4, hRdx);  // shl
-    e_.byte(8);
-    e_.alu_imm(4, hRdx, 0xD500, false);
-    e_.alu_imm(1, hRdx, 0x200, false);
-    e_.test_imm(hRax, rflags::kOF, false);
-    e_.op({0, 1, 0x95, false, true}, 0, hRdx);  // setne
+    image_of_rax();
     e_.store32(in_frame(offsetof(Frame, flags)), hRdx);
     e_.op({0, 1, 0xB7}, hRdx, at(hRcx, vcpu_field(&cpu_.msr.star).disp + 6));  // movzx
     load_flat_segments(16, 8, kCode3, kStack3, 3);

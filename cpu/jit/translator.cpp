@@ -243,10 +243,14 @@ void Translator::link_to(u64 target, bool same_page) {
     if (flags_ == FlagsIn::kRecover) need_flags();
     if (!same_page) flags_to_frame();
     u32 number = new_link(target, same_page, flags_ == FlagsIn::kHost);
-    Fixup site = e_.jmp_forward();
-    jit_.link(number).site = site.at;
-    Cold cold{Cold::kLink, flags_, 0, site};
-    cold.link = number;
+    set_site(number, e_.jmp_forward().at);
+}
+
+/// Where a link jumps from; until it is linked, to its thunk.
+void Translator::set_site(u32 link, u8* site) {
+    jit_.link(link).site = site;
+    Cold cold{Cold::kLink, flags_, 0, {}};
+    cold.link = link;
     cold_.push_back(cold);
 }
 
@@ -261,21 +265,13 @@ void Translator::fall_through(u64 next, unsigned i) {
 void Translator::branch_if(u8 condition, u64 target, bool same_page) {
     if (same_page) {
         u32 number = new_link(target, true, true);
-        Fixup site = e_.jcc_forward(condition);
-        jit_.link(number).site = site.at;
-        Cold cold{Cold::kLink, FlagsIn::kHost, 0, site};
-        cold.link = number;
-        cold_.push_back(cold);
+        set_site(number, e_.jcc_forward(condition).at);
         return;
     }
     Fixup over = e_.jcc_short(static_cast<u8>(condition ^ 1));
     e_.save_flags();
     u32 number = new_link(target, false, false);
-    Fixup site = e_.jmp_forward();
-    jit_.link(number).site = site.at;
-    Cold cold{Cold::kLink, FlagsIn::kFrame, 0, site};
-    cold.link = number;
-    cold_.push_back(cold);
+    set_site(number, e_.jmp_forward().at);
     e_.bind(over);
 }
 
@@ -327,7 +323,7 @@ void Translator::emit_cold() {
         if (cold.kind == Cold::kLink) {
             Link& link = jit_.link(cold.link);
             link.thunk = here;
-            Emitter::bind(cold.from, here);
+            jit_.point(link, here);
             e_.load_imm(hRcx, cold.link);
             e_.load_imm(hRdx, static_cast<u32>(ExitKind::kLink));
             e_.jmp(link.host_flags ? jit_.exit_host_flags_ : jit_.exit_stub_);
@@ -338,7 +334,7 @@ void Translator::emit_cold() {
             continue;
         }
         if (cold.kind == Cold::kReturn) {
-            finish_return(cold);
+            return_by_table(cold);
             continue;
         }
         e_.bind(cold.from);

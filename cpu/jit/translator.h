@@ -124,6 +124,7 @@ class Translator {
     void fall_through(u64 next, unsigned i);
     void branch_if(u8 condition, u64 target, bool same_page);
     u32 new_link(u64 target, bool same_page, bool host_flags);
+    void set_site(u32 link, u8* site);
     void poll(unsigned i);
     void poll_at_jump(u64 target);             ///< without touching RFLAGS
     bool wants_poll(unsigned i) const;         ///< step i, the last of its part, may close a cycle
@@ -172,6 +173,7 @@ class Translator {
     bool system_return(unsigned i);
     void begin_system_transfer(unsigned i);
     void end_system_transfer(unsigned i);
+    void image_of_rax();
     void load_flat_segments(i32 code_offset, i32 stack_offset, u32 code, u32 stack, u8 rpl);
     void select_context(u32 privilege);
     bool swap_gs(unsigned i);
@@ -246,7 +248,7 @@ class Translator {
     void push_return(unsigned i, u8 host_address, u8 scratch);
     void remember_return(unsigned i);
     void return_by_ring(unsigned i);
-    void finish_return(const Cold& cold);
+    void return_by_table(const Cold& cold);
     void count_hit(HitKind kind, bool missed = false, u8 scratch = hRcx);  ///< where hits are counted; destroys RFLAGS
     void jump_cached(unsigned i, bool is_call);  // inline_cache.cpp
     void look_up_target(const Cold& cold);

@@ -1,13 +1,6 @@
 ; 64-bit mode: page faults, canonical addresses, SYSCALL, SYSRET, SYSENTER, SYSEXIT, SWAPGS, compatibility mode, IST, CR8.
 ; SPDX-License-Identifier: MIT
 %include "long64.inc"
-%macro WRMSR 2
-    mov ecx, %1
-    mov rax, %2
-    mov rdx, rax
-    shr rdx, 32
-    wrmsr
-%endmacro
     CHECKPOINT 1                                ; page faults and non-canonical addresses
     FAULTS 14, 0, mov rax, [0x1000000]
     mov rbx, 0x00007FFFFFFFFFFF

@@ -1,13 +1,6 @@
 ; STI, CLAC, STAC, RDTSC, SYSCALL, SYSRET and others in hot loops, at the wrong level, and with what they must leave to others. host clock: too
 ; SPDX-License-Identifier: MIT
 %include "long64.inc"
-%macro WRMSR 2
-    mov ecx, %1
-    mov rax, %2
-    mov rdx, rax
-    shr rdx, 32
-    wrmsr
-%endmacro
 ; %2 at CPL 3 raises #%1(0).
 %macro USER_FAULTS 2+
     mov dword [expect_vector], %1

@@ -46,11 +46,7 @@ struct CacheMachine : SimdMachine {
         cpu->rip = rip;
         cpu->gpr[kRsp] = kStack;
         cpu->gpr[kRcx] = count;
-        cpu->halted = false;
-        cpu->safepoint.enter();
-        ExitReason reason = cpu->run(budget);
-        cpu->safepoint.leave();
-        REQUIRE(reason == ExitReason::kHalt);
+        run_to_halt();
     }
     std::string state() {
         std::string text = fmt::format("rip {:x} flags {:x} memory {:x}", cpu->rip, cpu->rflags(), memory.content_hash());
@@ -199,4 +195,30 @@ TEST_CASE("code cache: pages whose last block is evicted are data again") {
     CHECK(cpu.counters.code_invalidations == invalidations);
     machine.go(kChain, 1);
     CHECK(cpu.rip == kChain + 1);
+}
+
+TEST_CASE("code cache: the room kept free holds the longest translations, with hits counted") {
+    struct { const char* text; std::vector<u8> bytes; } const forms[] = {
+        {"push qword [fs:rax + rbx * 8 + disp32]", {0x64, 0xFF, 0xB4, 0xD8, 0, 1, 0, 0}},
+        {"pop qword [fs:rax + rbx * 8 + disp32]", {0x64, 0x8F, 0x84, 0xD8, 0, 1, 0, 0}},
+        {"lock bts [fs:rax + r10 * 8 + disp32], r11", {0x64, 0xF0, 0x4E, 0x0F, 0xAB, 0x9C, 0xD0, 0, 1, 0, 0}},
+        {"lock cmpxchg16b [fs:rax + rbx * 8 + disp32]", {0x64, 0xF0, 0x48, 0x0F, 0xC7, 0x8C, 0xD8, 0, 1, 0, 0}},
+        {"fadd qword [fs:rax + rbx * 8 + disp32]", {0x64, 0xDC, 0x84, 0xD8, 0, 1, 0, 0}},
+        {"adc r11, [fs:r10 + rbx * 8 + disp32]", {0x64, 0x4D, 0x13, 0x9C, 0xDA, 0, 1, 0, 0}},
+        {"movsq", {0x48, 0xA5}},
+    };
+    for (const auto& form : forms) {
+        INFO(form.text);
+        SimdMachine machine;
+        REQUIRE(machine.cpu->enable_jit(1));
+        machine.cpu->jit->count_hits();
+        for (unsigned g : {kRax, kRsi, kR10}) machine.cpu->gpr[g] = SimdMachine::kData;
+        machine.cpu->gpr[kRdi] = SimdMachine::kData + 0x2000;
+        for (unsigned g : {kRbx, kR11}) machine.cpu->gpr[g] = 0;
+        std::vector<u8> code;
+        for (unsigned i = 0; i < kMaxBlockInsns - 1; ++i) code.insert(code.end(), form.bytes.begin(), form.bytes.end());
+        CHECK(machine.run(code) == SimdMachine::kNoFault);
+        CHECK(machine.cpu->jit->counters().instructions >= kMaxBlockInsns - 1);
+        CHECK(machine.cpu->jit->counters().bytes * 3 / 2 < jit::Jit::kRoom);  // a trace has up to 96 instructions
+    }
 }

@@ -45,11 +45,7 @@ struct Dispatcher : SimdMachine {
         cpu->gpr[kRbx] = kTable;
         cpu->gpr[kRcx] = rounds;
         cpu->gpr[kRsi] = mask;
-        cpu->halted = false;
-        cpu->safepoint.enter();
-        const ExitReason reason = cpu->run(budget);
-        cpu->safepoint.leave();
-        REQUIRE(reason == ExitReason::kHalt);
+        run_to_halt();
         CHECK(cpu->gpr[kRsp] == kStack);
         return cpu->gpr[kRdx];
     }
@@ -109,10 +105,7 @@ TEST_CASE("inline cache: a target that is not canonical faults at the jump, as i
                 d->cpu->rip = kLoop;
                 d->cpu->gpr[kRsp] = SimdMachine::kStack;
                 d->cpu->gpr[kRcx] = 5;
-                d->cpu->halted = false;
-                d->cpu->safepoint.enter();
-                REQUIRE(d->cpu->run(1000) == ExitReason::kHalt);
-                d->cpu->safepoint.leave();
+                d->run_to_halt();
             }
             CHECK(pair.translated.cpu->rip == pair.interpreted.cpu->rip);  // in the handler of #GP or, for -1, #PF
             CHECK(pair.translated.cpu->gpr[kRsp] == pair.interpreted.cpu->gpr[kRsp]);

@@ -33,11 +33,7 @@ struct Caller : SimdMachine {
         cpu->gpr[kRsp] = kStack;
         cpu->gpr[kRsi] = rounds;
         cpu->gpr[kRdi] = depth;
-        cpu->halted = false;
-        cpu->safepoint.enter();
-        const ExitReason reason = cpu->run(budget);
-        cpu->safepoint.leave();
-        REQUIRE(reason == ExitReason::kHalt);
+        run_to_halt();
         CHECK(cpu->gpr[kRsp] == kStack);
         return cpu->gpr[kRdx];
     }

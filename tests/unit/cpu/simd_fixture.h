@@ -76,6 +76,15 @@ class SimdMachine {
         enter_long_mode();
     }
 
+    /// Goes on at RIP, with `budget` instructions, to an HLT.
+    void run_to_halt() {
+        cpu->halted = false;
+        cpu->safepoint.enter();
+        const ExitReason reason = cpu->run(budget);
+        cpu->safepoint.leave();
+        REQUIRE(reason == ExitReason::kHalt);
+    }
+
     /// Runs `code` to its end. The vector of the exception that stopped it, or kNoFault.
     int run(const std::vector<u8>& code) {
         std::vector<u8> bytes = code;
@@ -85,10 +94,7 @@ class SimdMachine {
         if (RowLog::instance().on()) log_rows(bytes);
         cpu->rip = kCode;
         cpu->gpr[kRsp] = kStack;
-        cpu->safepoint.enter();
-        ExitReason reason = cpu->run(budget);
-        cpu->safepoint.leave();
-        REQUIRE(reason == ExitReason::kHalt);
+        run_to_halt();
         if (cpu->rip == kCode + bytes.size()) return kNoFault;
         return static_cast<int>((cpu->rip - kHandlers) / 16);
     }
