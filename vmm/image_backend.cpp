@@ -38,11 +38,11 @@ void HostIoExecutor::main() {
         IoStatus status = job.work();
         lock.lock();
         finished_.push_back({std::move(job.done), status});
-        busy_ = false;
-        changed_.notify_all();
         lock.unlock();
         wake_();
         lock.lock();
+        busy_ = false;  // not before: who drains may count on being woken
+        changed_.notify_all();
     }
 }
 
