@@ -158,6 +158,8 @@ Mem Translator::probe_slot(unsigned i, unsigned size, bool write, bool aligned, 
 Mem Translator::probe(unsigned i, unsigned size, bool write, bool aligned) {
     const Step& s = steps_[i];
     if (in_group(s.operand)) return group_access(i, s.operand, size, write, aligned);
+    Mem there;
+    if (!aligned && probe_keeping_flags(i, size, write, there)) return there;
     Cold cold = start_probe(i);
     u64 gva;
     if (address_is_constant(s, gva) && (gva & kPageOffsetMask) + size <= kPageSize && !(aligned && gva % size)) {
@@ -181,7 +183,7 @@ Mem Translator::probe(unsigned i, unsigned size, bool write, bool aligned) {
     offset(s, hRcx);
     check_limit(i, s.insn.seg, size, write);
     add_base(s.insn.seg, hRcx);
-    Mem there = finish_probe(cold, size, write);
+    there = finish_probe(cold, size, write);
     if (aligned) check_alignment(i, hRcx, size);
     return there;
 }
@@ -220,10 +222,13 @@ void Translator::check_group(unsigned i, const Access& access, bool write) {
     const i32 low = static_cast<i32>(group.low - access.base_delta);
     const unsigned span = static_cast<unsigned>(group.high - group.low);
     rdx_group_ = -1;
-    clobber_flags();
-    poll(i);
     if (group.is_stack) group.slot = offsetof(TlbContext, stack);
     else if (group.slot < 0) group.slot = take_slot(group.write);
+    const bool keep_flags = group.slot >= 0 && check_keeps_flags(i);
+    if (!keep_flags) {
+        clobber_flags();
+        poll(i);
+    }
     // What the access itself asks for, and whether the group will also write: FillRequest.
     const u16 request = static_cast<u16>(span | (write ? kFillWrite : 0) | (group.write || group.is_stack ? kFillNeedsWrite : 0));
     Cold cold = page_slot_cold(i, group.slot, request);
@@ -237,6 +242,11 @@ void Translator::check_group(unsigned i, const Access& access, bool write) {
     if (group.slot >= 0) {
         // One page of stack is kept: other groups on stacks (wide frames, a switch of stacks) are to be checked again.
         if (group.is_stack) for (Group& other : groups_) other.checked = other.checked && !other.is_stack;
+        if (keep_flags) {
+            compare_page_keeping_flags(cold, span);
+            group.checked = true;
+            return;
+        }
         e_.alu(6, hRcx, at(kTlb, group.slot));
         e_.alu_imm(7, hRcx, static_cast<i32>(kPageSize - span));
         cold.from = e_.jcc_forward(kA);

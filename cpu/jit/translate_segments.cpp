@@ -6,8 +6,9 @@
 
 namespace shadowbox::jit {
 
-/// ZF clear: the fill stub's answer in EAX is not 0. 1: the TLB has the page now; 2: this write alone may go on.
+/// EAX: the fill stub's answer. 0: refused; 1: the TLB has the page now; 2: this write alone may go on.
 void Translator::write_beside_code(const Cold& cold) {
+    e_.test(hRax, hRax, false);
     Fixup refused = e_.jcc_short(kE);
     e_.alu_imm(7, hRax, 1, false);
     e_.jcc(kE, cold.back);

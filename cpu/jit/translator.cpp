@@ -348,6 +348,16 @@ void Translator::emit_cold() {
             remake_compare();
             e_.save_flags();
         }
+        const bool keeps_flags = cold.flags == FlagsIn::kHost && (cold.kind == Cold::kProbe || cold.kind == Cold::kPageSlot);
+        if (keeps_flags) e_.save_flags();
+        auto back_if_filled = [&] {
+            e_.test(hRax, hRax, false);
+            if (!keeps_flags) return e_.jcc(kNe, cold.back);
+            Fixup not_filled = e_.jcc_short(kE);
+            e_.restore_flags();
+            e_.jmp(cold.back);
+            e_.bind(not_filled);
+        };
         if (cold.kind == Cold::kX87) {
             e_.call(jit_.load_x87_);
             e_.jcc(kNe, cold.back);
@@ -359,17 +369,15 @@ void Translator::emit_cold() {
             e_.load_imm(hRdx, cold.size_and_write & kFillSize);
             e_.load_imm(hRax, static_cast<u32>(cold.slot));
             e_.call(cold.size_and_write & kFillNeedsWrite ? jit_.write_slot_ : jit_.read_slot_);
-            e_.test(hRax, hRax, false);
-            e_.jcc(kNe, cold.back);
+            back_if_filled();
         }
         if (cold.kind == Cold::kProbe || cold.kind == Cold::kPageSlot) {
             count_hit(HitKind::kTlb, true);
             gva_again(cold);
             e_.load_imm(hRdx, cold.size_and_write);
             e_.call(jit_.fill_stub_);
-            e_.test(hRax, hRax, false);
             if (cold.forced) write_beside_code(cold);
-            else e_.jcc(kNe, cold.back);
+            else back_if_filled();
         }
         if (cold.exit == ExitKind::kIndirect) e_.store(in_frame(offsetof(Frame, argument)), hRax);
         store_x87_pointers(steps_[cold.step].x87_ip, steps_[cold.step].x87_dp);

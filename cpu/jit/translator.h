@@ -204,6 +204,10 @@ class Translator {
     Mem probe_slot(unsigned i, unsigned size, bool write, bool aligned, int slot);
     Mem group_access(unsigned i, const Access& access, unsigned size, bool write, bool aligned);
     void check_group(unsigned i, const Access& access, bool write);
+    // probe_keeping_flags.cpp
+    bool check_keeps_flags(unsigned i) const;        ///< the access at step i is to be checked without touching RFLAGS
+    bool probe_keeping_flags(unsigned i, unsigned size, bool write, Mem& there);
+    void compare_page_keeping_flags(Cold cold, unsigned size);
     Operand2 access_base_operand(const Access& access) const { return kHome[access.base] == kInFrame ? Operand2(in_frame(frame_gpr(access.base))) : Operand2(kHome[access.base]); }
     void end_groups();                               ///< C++ ran: nothing checked before holds
     Mem finish_probe(Cold& cold, unsigned size, bool write);
