@@ -8,7 +8,7 @@ using namespace shadowbox;
 
 namespace {
 
-constexpr u64 kChain = 0x100000, kHot = 0x8000, kTable = kHot + 0x100;
+constexpr u64 kChain = 0x100000, kHot = 0x8000;
 constexpr unsigned kLink = 48, kLinks = 6000;
 
 struct CacheMachine : SimdMachine {
@@ -20,7 +20,7 @@ struct CacheMachine : SimdMachine {
         std::vector<u8> code(kLink * kLinks, 0xCC);
         for (unsigned i = 0; i < kLinks; ++i) put_link(code, i);
         memory.write(Gpa(kChain), code);
-        // hot: lea rdx, [rdx + rdx * 2 + 1]; mov [kTable], rdx; mov r8, [kTable]; ret
+        // hot: lea rdx, [rdx + rdx * 2 + 1]; mov [8100H], rdx; mov r8, [8100H]; ret
         memory.write(Gpa(kHot), std::vector<u8>{0x48, 0x8D, 0x54, 0x52, 0x01, 0x48, 0x89, 0x14, 0x25, 0x00, 0x81, 0x00, 0x00,
                                                 0x4C, 0x8B, 0x04, 0x25, 0x00, 0x81, 0x00, 0x00, 0xC3});
     }
