@@ -78,6 +78,11 @@ class Emitter {
     void shift_right(u8 reg, u8 count, bool wide) { op({0, 0, 0xC1, wide}, 5, reg); byte(count); }
     void push(u8 reg) { if (reg >= 8) byte(0x41); byte(static_cast<u8>(0x50 | (reg & 7))); }
     void pop(u8 reg) { if (reg >= 8) byte(0x41); byte(static_cast<u8>(0x58 | (reg & 7))); }
+    void swap_bytes(u8 reg, bool wide) {
+        if (wide || reg >= 8) byte(static_cast<u8>(0x40 | (wide ? 8 : 0) | reg >> 3));
+        byte(0x0F);
+        byte(static_cast<u8>(0xC8 | (reg & 7)));
+    }
     void ret() { byte(0xC3); }
     void call_reg(u8 reg) { op({0, 0, 0xFF}, 2, reg); }
     void jmp_mem(const Mem& where) { op({0, 0, 0xFF}, 4, where); }

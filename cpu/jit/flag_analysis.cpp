@@ -58,6 +58,7 @@ u32 gprs_written(const Step& s) {
     if (row.operands[0] == Operand::AL || row.operands[0] == Operand::AX || row.operands[0] == Operand::rAX) mask |= writes_first ? 1u : 0;
     if (row.attributes & aStack) mask |= 1u << kRsp | 1u << kRbp;
     if ((row.attributes & aVex) && !needs_state(row)) mask |= 1u << s.insn.vvvv;
+    if (is_string_compare(row)) mask |= 1u << kRcx;
     if (row.map == OpMap::M0) {
         switch (row.opcode) {
             case 0x86: case 0x87: mask |= 1u << number_of(s.insn.reg, row.operands[1]); break;

@@ -139,7 +139,7 @@ bool Translator::explicit_access(const Step& s, unsigned& size, bool& write) con
     for (unsigned n = 0; n < 4; ++n) {
         switch (row.operands[n]) {
             case Operand::Eb: case Operand::Ew: case Operand::Ed: case Operand::Eq: case Operand::Ev: case Operand::Ey:
-            case Operand::Mb: case Operand::Mw: case Operand::Md: case Operand::Mq: case Operand::My: case Operand::Mdq:
+            case Operand::Mb: case Operand::Mw: case Operand::Md: case Operand::Mq: case Operand::My: case Operand::Mv: case Operand::Mdq:
             case Operand::Wb: case Operand::Ww: case Operand::Wd: case Operand::Wq: case Operand::Wdq:
             case Operand::Mf32: case Operand::Mf64: case Operand::Mf80: case Operand::Mi16: case Operand::Mi32: case Operand::Mi64: case Operand::Mbcd:
             case Operand::Qq: case Operand::Qd:

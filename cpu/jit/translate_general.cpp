@@ -219,7 +219,7 @@ bool Translator::general(unsigned i) {
                 return true;
             }
             unsigned g = s.insn.reg / 8u;
-            e_.op({0, 0, 0xC6, false, true}, 0, kHome[g] == kInFrame ? Operand2(in_frame(frame_gpr(g))) : Operand2(kHome[g]));
+            e_.op({0, 0, 0xC6, false, true}, 0, home(g));
             e_.byte(static_cast<u8>(s.insn.imm));
             return true;
         }
@@ -289,7 +289,7 @@ bool Translator::load_address(unsigned i) {
 bool Translator::load_constant(unsigned i) {
     const Insn& n = steps_[i].insn;
     if (n.osize == 1) {
-        e_.op({0x66, 0, 0xC7}, 0, kHome[n.reg] == kInFrame ? Operand2(in_frame(frame_gpr(n.reg))) : Operand2(kHome[n.reg]));
+        e_.op({0x66, 0, 0xC7}, 0, home(n.reg));
         e_.byte(static_cast<u8>(n.imm));
         e_.byte(static_cast<u8>(n.imm >> 8));
         return true;

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-// The 0F map's general instructions, and the BMI ones.
+// The 0F map's general instructions.
 #include "cpu/jit/forms.h"
 #include "cpu/vcpu.h"
 
@@ -30,9 +30,7 @@ bool Translator::general_0f(unsigned i) {
         case 0xC8: {
             if (bytes == 2) return false;
             u8 host = read(s.insn.reg, hRax);
-            if (bytes == 8 || host >= 8) e_.byte(static_cast<u8>(0x40 | (bytes == 8 ? 8 : 0) | (host >= 8 ? 1 : 0)));
-            e_.byte(0x0F);
-            e_.byte(static_cast<u8>(0xC8 | (host & 7)));
+            e_.swap_bytes(host, bytes == 8);
             write(s.insn.reg, host);
             return true;
         }
@@ -74,27 +72,6 @@ bool Translator::bit_test(unsigned i) {
     if (s.row->opcode != 0xBA) return bit_test_by_register(i);
     const unsigned bytes = s.insn.osize == 1 ? 2 : s.insn.osize == 2 ? 4 : 8;
     return again(i, bytes, kUnused, (s.insn.reg & 7) != 4 ? kReadWrite : kRead, s.insn.reg & 7);
-}
-
-/// BMI1 and BMI2 with registers that have host homes; others are the interpreter's.
-bool Translator::vex_general(unsigned i) {
-    const Step& s = steps_[i];
-    if (s.row->feature != OpFeature::Bmi1 && s.row->feature != OpFeature::Bmi2) return vector(i);
-    if (s.row->opcode == 0xF6) return false;  // MULX has an implicit source
-    const unsigned bytes = s.insn.rex_w ? 8 : 4;
-    bool group = s.row->map == OpMap::M38 && s.row->opcode == 0xF3;
-    bool rotate = s.row->map == OpMap::M3A;
-    unsigned vvvv = s.insn.vvvv;
-    if (!rotate && kHome[vvvv] == kInFrame) return false;
-    if (!group && kHome[s.insn.reg] == kInFrame) return false;
-    if (!s.insn.mem && kHome[s.insn.rm] == kInFrame) return false;
-    Operand2 rm = s.insn.mem ? Operand2(probe(i, bytes, false)) : Operand2(kHome[s.insn.rm]);
-    u8 prefix = s.row->prefix == OpPrefix::P66 ? 0x66 : s.row->prefix == OpPrefix::PF3 ? 0xF3 : s.row->prefix == OpPrefix::PF2 ? 0xF2 : 0;
-    u8 reg = group ? s.insn.reg & 7 : kHome[s.insn.reg];
-    e_.vex({prefix, static_cast<u8>(s.row->map), static_cast<u8>(s.insn.opcode), bytes == 8}, false, reg, rotate ? u8{0} : kHome[vvvv], rm);
-    if (rotate) e_.byte(static_cast<u8>(s.insn.imm));
-    if (s.row->flags_written) made_flags(i);
-    return true;
 }
 
 }  // namespace shadowbox::jit

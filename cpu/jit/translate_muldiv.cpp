@@ -14,7 +14,7 @@ Operand2 Translator::beside_rax(unsigned i, unsigned bytes, bool write) {
     const Step& s = steps_[i];
     if (s.insn.mem) return at(single(probe(i, bytes, write), hRcx));
     unsigned g = bytes == 1 ? s.insn.rm / 8u : s.insn.rm;
-    return kHome[g] == kInFrame ? Operand2(in_frame(frame_gpr(g))) : Operand2(kHome[g]);
+    return home(g);
 }
 
 bool Translator::multiply(unsigned i) {

@@ -135,7 +135,7 @@ bool Translator::swap_gs(unsigned i) {
 bool Translator::move_from_segment(unsigned i) {
     const Insn& n = steps_[i].insn;
     if (n.reg > kGs) return false;
-    const Operand2 to = n.mem ? Operand2(probe(i, 2, true)) : kHome[n.rm] == kInFrame ? Operand2(in_frame(frame_gpr(n.rm))) : Operand2(kHome[n.rm]);
+    const Operand2 to = n.mem ? Operand2(probe(i, 2, true)) : home(n.rm);
     e_.load_imm(hRax, reinterpret_cast<u64>(&cpu_.seg[n.reg].selector));
     e_.op({0, 1, 0xB7}, hRax, at(hRax));  // movzx
     if (n.mem || n.osize == 1) e_.op({0x66, 0, 0x89}, hRax, to);

@@ -54,6 +54,20 @@ void Translator::need_vectors(unsigned i, u8 level) {
     vectors_known_ = level;
 }
 
+/// PCMPESTRx takes lengths from RAX and RDX, so its memory operand goes by RCX alone.
+void Translator::before_string_compare(unsigned i, Operand2& rm) {
+    if (steps_[i].row->opcode & 2) return;
+    if (rm.is_memory) rm = at(single(rm.mem, hRcx));
+    e_.mov(hRax, kHome[kRax]);
+    e_.mov(hRdx, kHome[kRdx]);
+    rdx_group_ = -1;
+}
+
+/// The index is in the host's ECX.
+void Translator::after_string_compare(unsigned i) {
+    if (steps_[i].row->opcode & 1) e_.mov(kHome[kRcx], hRcx);
+}
+
 bool Translator::vector(unsigned i) {
     const Step& s = steps_[i];
     const OpcodeRow& row = *s.row;
@@ -110,6 +124,7 @@ bool Translator::vector(unsigned i) {
     }
     u8 prefix = row.prefix == OpPrefix::P66 ? 0x66 : row.prefix == OpPrefix::PF3 ? 0xF3 : row.prefix == OpPrefix::PF2 ? 0xF2 : 0;
     if (s.insn.osize == 1 && prefix == 0xF2 && row.map == OpMap::M38) e_.byte(0x66);  // CRC32 with a 16-bit source
+    if (is_string_compare(row)) before_string_compare(i, rm);
     if (row.modrm == modrm::NO) {  // EMMS
         e_.byte(0x0F);
         e_.byte(row.opcode);
@@ -117,6 +132,7 @@ bool Translator::vector(unsigned i) {
     }
     e_.op({prefix, static_cast<u8>(row.map), static_cast<u8>(s.insn.opcode), s.insn.rex_w != 0, size == 1}, reg, rm);
     emit_immediate(s);
+    if (is_string_compare(row)) after_string_compare(i);
     if (reg_scratch && reg_written) e_.store(in_frame(frame_gpr(s.insn.reg)), hRax);
     if (rm_scratch && rm_written) e_.store(in_frame(frame_gpr(s.insn.rm)), hRcx);
     if (row.flags_written) made_flags(i);

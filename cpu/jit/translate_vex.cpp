@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
 // VEX-encoded vector instructions (AVX, AVX2, FMA, F16C) run as themselves, as SSE ones do (translate_vector.cpp); BMI is in
-// translate_general_0f.cpp. Gathers, masked moves, reciprocals and string compares are the interpreter's.
+// translate_bmi.cpp. Gathers, masked moves and reciprocals are the interpreter's.
 //
 // How much of the vector registers the host holds is a level (layout.h): VEX.128 instructions clear bits 255:128, so they too need
 // all 32 bytes loaded; VZEROUPPER makes the upper halves known to be zero, which the host's SSE instructions like (no merging).
@@ -107,12 +107,14 @@ bool Translator::vex(unsigned i) {
         rm = Operand2(rm_scratch ? static_cast<u8>(hRcx) : kHome[s.insn.rm]);
     }
     if (row.flags_written) need_flags_for(i);
+    if (is_string_compare(row)) before_string_compare(i, rm);
     u8 reg = reg_used ? s.insn.reg : s.insn.reg & 7;  // else it is a part of the opcode
     const bool reg_scratch = reg_general && kHome[s.insn.reg] == kInFrame;
     if (reg_general) reg = reg_scratch ? static_cast<u8>(hRax) : kHome[s.insn.reg];  // written, never read
     const u8 prefix = row.prefix == OpPrefix::P66 ? 0x66 : row.prefix == OpPrefix::PF3 ? 0xF3 : row.prefix == OpPrefix::PF2 ? 0xF2 : 0;
     e_.vex({prefix, static_cast<u8>(row.map), static_cast<u8>(s.insn.opcode), s.insn.rex_w != 0}, is_256(s), reg, s.insn.vvvv, rm);
     if (immediate) e_.byte(static_cast<u8>(s.insn.imm));
+    if (is_string_compare(row)) after_string_compare(i);
     if (reg_scratch) e_.store(in_frame(frame_gpr(s.insn.reg)), hRax);
     if (rm_scratch && rm_written) e_.store(in_frame(frame_gpr(s.insn.rm)), hRcx);
     if (row.flags_written) made_flags(i);

@@ -106,6 +106,7 @@ bool Translator::translate(unsigned i) {
     if (!long64() && segment_register(i)) return true;
     if (s.row->attributes & aSys) return long64() && system(i);
     if (s.row->feature == OpFeature::X87) return x87(i);
+    if (s.row->feature == OpFeature::Movbe) return swap_bytes(i);
     switch (s.row->map) {
         case OpMap::M0: return general(i);
         case OpMap::M0F: return general_0f(i);
@@ -165,7 +166,7 @@ void Translator::remake_compare() {
     const Form2 form = form_of_step(s);
     auto operand = [&](unsigned reg) -> Operand2 {
         unsigned g = form.bytes == 1 ? reg / 8 : reg;
-        return kHome[g] == kInFrame ? Operand2(in_frame(frame_gpr(g))) : Operand2(kHome[g]);
+        return home(g);
     };
     Opcode opcode{static_cast<u8>(form.bytes == 2 ? 0x66 : 0), 0, static_cast<u8>(s.insn.opcode), form.bytes == 8, form.bytes == 1};
     if (form.accumulator) {

@@ -191,6 +191,8 @@ class Translator {
     // --- operands (translate_memory.cpp) ---
     u8 read(unsigned guest, u8 scratch);             ///< host register that holds it
     void write(unsigned guest, u8 host);             ///< 64-bit result to its home
+    static Operand2 home(unsigned guest) { return kHome[guest] == kInFrame ? Operand2(in_frame(frame_gpr(guest))) : Operand2(kHome[guest]); }
+    static u8 home_or(unsigned guest, u8 scratch) { return kHome[guest] == kInFrame ? scratch : kHome[guest]; }  ///< for a result
     bool address_is_constant(const Step& s, u64& gva) const;
     void offset(const Step& s, u8 to);               ///< effective address into `to`
     Mem base_and_index(const Insn& n, u8 base_scratch, u8 index_scratch);  ///< and displacement, loaded from the frame if need be
@@ -208,7 +210,7 @@ class Translator {
     bool check_keeps_flags(unsigned i) const;        ///< the access at step i is to be checked without touching RFLAGS
     bool probe_keeping_flags(unsigned i, unsigned size, bool write, Mem& there);
     void compare_page_keeping_flags(Cold cold, unsigned size);
-    Operand2 access_base_operand(const Access& access) const { return kHome[access.base] == kInFrame ? Operand2(in_frame(frame_gpr(access.base))) : Operand2(kHome[access.base]); }
+    Operand2 access_base_operand(const Access& access) const { return home(access.base); }
     void end_groups();                               ///< C++ ran: nothing checked before holds
     Mem finish_probe(Cold& cold, unsigned size, bool write);
     void check_alignment(unsigned i, u8 reg, unsigned size);
@@ -240,7 +242,10 @@ class Translator {
     bool bit_test_by_register(unsigned i);
     void bit_string_address(const Step& s);
     Mem probe_bit_string(unsigned i, unsigned size, bool write);
-    bool vex_general(unsigned i);
+    bool vex_general(unsigned i);      // translate_bmi.cpp
+    bool multiply_flagless(unsigned i);
+    bool swap_bytes(unsigned i);
+    Operand2 general_source(unsigned i, unsigned bytes);
     bool push(unsigned i);             // translate_stack.cpp
     bool pop(unsigned i);
     bool leave_frame(unsigned i);
@@ -264,6 +269,8 @@ class Translator {
     void test_direction();
     Mem probe_register(unsigned i, unsigned guest, unsigned size, bool write);
     bool vector(unsigned i);           // translate_vector.cpp
+    void before_string_compare(unsigned i, Operand2& rm);
+    void after_string_compare(unsigned i);
     void need_vectors(unsigned i, u8 level);
     bool vex(unsigned i);              // translate_vex.cpp
     bool zero_upper(unsigned i);
