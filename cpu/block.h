@@ -91,6 +91,8 @@ class BlockCache {
     void post_invalidate(Ppn ppn, u32 offset, u32 size);
     void drain_posted();
     void flush();
+    /// CR3 was written.
+    void enter_space(u64 cr3);
     /// Room for blocks from now on, at least kMinBytes; all that there are go.
     void resize(u64 bytes);
 
@@ -98,6 +100,8 @@ class BlockCache {
     u64 block_count() const;
     /// Regions evicted.
     u64 evictions() const { return evictions_; }
+    /// Pages of decoded code that were taken over from another linear address.
+    u64 moves() const { return moves_; }
     /// The region that `block`, which is kept, lies in.
     unsigned region_of(const Block* block) const {
         return static_cast<unsigned>((reinterpret_cast<const u8*>(block) - arena_.data()) / region_bytes_);
@@ -105,7 +109,7 @@ class BlockCache {
     /// All blocks that are alive.
     template <class Visit>
     void each_block(Visit visit);
-    /// Grows with each flush() and eviction: blocks found before one may be gone.
+    /// Grows with each flush(), eviction and move: blocks found before one may be gone, or be another address's.
     u64 generation() const { return generation_; }
 
     static constexpr unsigned kJumpEntries = 8192;
@@ -114,6 +118,7 @@ class BlockCache {
 
  private:
     struct CodePage;
+    Block* search(Vcpu& cpu, Ppn ppn);
     Block* decode(Vcpu& cpu, u64 linear, Ppn ppn, const u8* host_page);
     Block* decode_scratch(Vcpu& cpu, const u8* bytes, unsigned available);
     Block* decode_crossing(Vcpu& cpu, u64 linear, Ppn ppn, const u8* host_page);
@@ -128,11 +133,24 @@ class BlockCache {
     void divide(u64 bytes);
     void evict(unsigned region);
 
+    /// The blocks of a code page that were decoded for one linear address of it.
+    struct Placement {
+        u64 linear;          ///< of the page
+        bool long64;         ///< else they stay where they are
+        u64 space;           ///< address space that they were decoded in
+        Block* first = nullptr;
+    };
     struct CodePage {
         u64 lines = 0;
-        Block* first = nullptr;
+        std::vector<Placement> placements;
         std::vector<Block*> tails;  ///< blocks of the page before whose instruction ends here
+        bool empty() const { return placements.empty() && tails.empty(); }
     };
+    // block_placement.cpp
+    Placement& placement_of(CodePage& page, const Block& block);
+    bool take_over(Ppn ppn, u64 linear);
+    void move(Placement& placement, u64 linear);
+    static void shift(Block& block, u64 delta);
     /// How often a page's code died in quick succession, and when last.
     struct Killed { u32 times = 0; GuestNs last = 0; };
     struct Posted;
@@ -140,13 +158,15 @@ class BlockCache {
     Block* jump_[kJumpEntries] = {};
     BlockTable table_;
     std::unordered_map<u64, CodePage> pages_;
+    u64 space_ = 0, switches_ = 0;             ///< address space that runs, and how many have before it
+    std::unordered_map<u64, u64> last_run_;    ///< space -> switches_ when it was left
     std::unordered_map<u64, Killed> killed_;
     struct Region { u64 used = 0, count = 0; };
     MemoryMap arena_;
     u64 region_bytes_ = 0;
     std::array<Region, kCodeRegions> regions_;
     unsigned region_ = 0;        ///< that is being filled; behind it comes the oldest
-    u64 generation_ = 0, evictions_ = 0;
+    u64 generation_ = 0, evictions_ = 0, moves_ = 0;
     Block* scratch_ = nullptr;   // holds the one-instruction blocks that are not kept
     std::unique_ptr<Posted> posted_;
 };
@@ -154,8 +174,10 @@ class BlockCache {
 template <class Visit>
 void BlockCache::each_block(Visit visit) {
     for (auto& [ppn, page] : pages_) {
-        for (Block* block = page.first; block; block = block->next_on_page) {
-            if (block->ppn != kInvalidPpn.value) visit(*block);
+        for (const Placement& placement : page.placements) {
+            for (Block* block = placement.first; block; block = block->next_on_page) {
+                if (block->ppn != kInvalidPpn.value) visit(*block);
+            }
         }
     }
 }

@@ -104,8 +104,8 @@ void BlockCache::invalidate(Ppn ppn, u32 offset, u32 size) {
     }
     if (!(found->second.lines & lines_of(offset, size))) return;
     // In 64-bit mode code and data share no page for long, and its pages soon serve other purposes.
-    const Block* newest = found->second.first;
-    const bool legacy = newest && !(newest->mode & mode_bits::kLong64);
+    const std::vector<Placement>& placements = found->second.placements;
+    const bool legacy = !placements.empty() && !placements.back().long64;  // what it holds of late
     auto thrashing = killed_.find(ppn.value);
     if (legacy && thrashing != killed_.end() && thrashing->second.times >= kManyKills && !holds_code(ppn, offset, size)) return;
     ++cpu_.counters.code_invalidations;
@@ -115,10 +115,8 @@ void BlockCache::invalidate(Ppn ppn, u32 offset, u32 size) {
     killed.last = now;
     if (legacy && killed.times >= kManyKills && kill_overlapping(found->second, ppn, offset, size)) return;
     // All blocks of the page go, so that the page becomes writable at full speed again until it holds code once more.
-    for (Block* block = found->second.first; block;) {
-        Block* next = block->next_on_page;
-        kill(block);
-        block = next;
+    for (const Placement& placement : placements) {
+        for (Block* block = placement.first; block; block = block->next_on_page) kill(block);
     }
     for (Block* block : found->second.tails) kill(block);
     pages_.erase(found);
@@ -133,28 +131,33 @@ u32 BlockCache::patience_of(u64 ppn) const {
 
 /// Where data lies beside code and changes all the time the page's other blocks stay. False: there are none.
 bool BlockCache::kill_overlapping(CodePage& page, Ppn ppn, u32 offset, u32 size) {
-    for (Block** at = &page.first; *at;) {
-        Block* block = *at;
-        if (!block->overlaps(ppn.value, offset, size)) {
-            at = &block->next_on_page;
-            continue;
+    for (Placement& placement : page.placements) {
+        for (Block** at = &placement.first; *at;) {
+            Block* block = *at;
+            if (!block->overlaps(ppn.value, offset, size)) {
+                at = &block->next_on_page;
+                continue;
+            }
+            *at = block->next_on_page;
+            kill(block);
         }
-        *at = block->next_on_page;
-        kill(block);
     }
+    std::erase_if(page.placements, [](const Placement& placement) { return !placement.first; });
     std::erase_if(page.tails, [&](Block* block) {
         if (!block->overlaps(ppn.value, offset, size)) return false;
         kill(block);
         return true;
     });
-    return page.first != nullptr;
+    return !page.placements.empty();
 }
 
 bool BlockCache::holds_code(Ppn ppn, u32 offset, u32 size) const {
     auto found = pages_.find(ppn.value);
     if (found == pages_.end() || !(found->second.lines & lines_of(offset, size))) return false;
-    for (const Block* block = found->second.first; block; block = block->next_on_page) {
-        if (block->overlaps(ppn.value, offset, size)) return true;
+    for (const Placement& placement : found->second.placements) {
+        for (const Block* block = placement.first; block; block = block->next_on_page) {
+            if (block->overlaps(ppn.value, offset, size)) return true;
+        }
     }
     for (const Block* block : found->second.tails) {
         if (block->overlaps(ppn.value, offset, size)) return true;
@@ -177,6 +180,19 @@ void BlockCache::drain_posted() {
     for (const auto& write : writes) invalidate(write.ppn, write.offset, write.size);
 }
 
+/// The block of RIP in the table of all, with its second page looked at.
+Block* BlockCache::search(Vcpu& cpu, Ppn ppn) {
+    for (Block* block = table_.chain(cpu.rip, ppn.value); block; block = block->next_in_bucket) {
+        if (block->rip != cpu.rip || block->mode != cpu.mode || block->ppn != ppn.value) continue;
+        if (block->crosses()) {
+            Resolved more = cpu.mmu.resolve(Gva(block->second_page()), 1, MemoryAccess::kExecute);
+            if (more.kind != Resolved::Kind::kHost || !still_crosses(cpu, *block)) continue;
+        }
+        return jump_[jump_index(cpu.rip)] = block;
+    }
+    return nullptr;
+}
+
 Block* BlockCache::find(Vcpu& cpu) {
     ++cpu.counters.block_lookups;
     bool long64 = cpu.mode & mode_bits::kLong64;
@@ -195,15 +211,9 @@ Block* BlockCache::find(Vcpu& cpu) {
     Ppn ppn(entry->ppn());
     const u8* host_page = reinterpret_cast<const u8*>((linear & ~kPageOffsetMask) + entry->host_delta);
     if (!cpu.single) {
-        for (Block* block = table_.chain(cpu.rip, ppn.value); block; block = block->next_in_bucket) {
-            if (block->rip == cpu.rip && block->mode == cpu.mode && block->ppn == ppn.value) {
-                if (block->crosses()) {
-                    Resolved more = cpu.mmu.resolve(Gva(block->second_page()), 1, MemoryAccess::kExecute);
-                    if (more.kind != Resolved::Kind::kHost || !still_crosses(cpu, *block)) continue;
-                }
-                jump_[jump_index(cpu.rip)] = block;
-                return block;
-            }
+        if (Block* block = search(cpu, ppn)) return block;
+        if (long64 && take_over(ppn, linear & ~kPageOffsetMask)) {
+            if (Block* block = search(cpu, ppn)) return block;
         }
     }
     return decode(cpu, linear, ppn, host_page);
@@ -303,8 +313,9 @@ void BlockCache::keep(Block* block, u32 offset) {
     cpu_.mmu.memory().mark_code(Ppn(block->ppn), offset, size, &cpu_.safepoint);
     CodePage& page = pages_[block->ppn];
     page.lines |= lines_of(offset, size);
-    block->next_on_page = page.first;
-    page.first = block;
+    Placement& placement = placement_of(page, *block);
+    block->next_on_page = placement.first;
+    placement.first = block;
     table_.insert(block);
     jump_[jump_index(block->rip)] = block;
 }

@@ -32,6 +32,7 @@ void BlockCache::flush() {
     std::fill(std::begin(jump_), std::end(jump_), nullptr);
     table_.clear();
     pages_.clear();
+    last_run_.clear();
     if (cpu_.jit) cpu_.jit->flush();
     regions_.fill({});
     region_ = 0;
@@ -72,21 +73,24 @@ void BlockCache::evict(unsigned region) {
     auto dead = [&](const Block* block) { return block->ppn == kInvalidPpn.value || evicted(block); };
     for (auto at = pages_.begin(); at != pages_.end();) {
         CodePage& page = at->second;
-        for (Block** next = &page.first; *next;) {
-            Block* block = *next;
-            if (dead(block)) {
-                *next = block->next_on_page;
-                kill(block);
-                continue;
+        for (Placement& placement : page.placements) {
+            for (Block** next = &placement.first; *next;) {
+                Block* block = *next;
+                if (dead(block)) {
+                    *next = block->next_on_page;
+                    kill(block);
+                    continue;
+                }
+                if (block->code.regions >> region & 1) cpu_.jit->drop(*block);
+                for (Block*& link : block->link) {
+                    if (evicted(link)) link = nullptr;
+                }
+                next = &block->next_on_page;
             }
-            if (block->code.regions >> region & 1) cpu_.jit->drop(*block);
-            for (Block*& link : block->link) {
-                if (evicted(link)) link = nullptr;
-            }
-            next = &block->next_on_page;
         }
+        std::erase_if(page.placements, [](const Placement& placement) { return !placement.first; });
         std::erase_if(page.tails, dead);
-        const bool empty = !page.first && page.tails.empty();
+        const bool empty = page.empty();
         if (empty) cpu_.mmu.memory().unmark_code(Ppn(at->first), &cpu_.safepoint);
         at = empty ? pages_.erase(at) : std::next(at);
     }

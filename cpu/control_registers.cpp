@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 #include "cpu/control_registers.h"
 
+#include "cpu/block.h"
 #include "cpu/cpu_model.h"
 
 namespace shadowbox {
@@ -58,6 +59,7 @@ bool write_cr3(Vcpu& cpu, u64 value) {
     if (pae_paging(cpu.cr0, cpu.cr4, cpu.efer) && !cpu.mmu.load_pdptes(value, cpu.cr0, cpu.cr4, cpu.efer)) return cpu.raise_gp0();
     cpu.cr3 = value;
     cpu.mmu.set_cr3(value, keep);
+    cpu.blocks->enter_space(value);
     return true;
 }
 

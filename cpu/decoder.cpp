@@ -348,6 +348,7 @@ DecodeStatus decode_insn(const DecodeContext& context, const u8* bytes, unsigned
     u64 next = context.rip + insn.length;
     if (rip_relative) {
         insn.disp = static_cast<i64>(next + static_cast<u64>(insn.disp));
+        insn.scale = kRipRelative;
         if (insn.asize == 2) insn.disp = static_cast<i64>(static_cast<u32>(insn.disp));
     }
     for (Operand operand : row->operands) {

@@ -29,7 +29,7 @@ struct Insn {
     u8 reg;     ///< ModRM.reg with REX.R, or the register in the opcode. 8-bit GPR operand: byte_register() form
     u8 rm;      ///< register form: ModRM.rm with REX.B (8-bit GPR: byte_register() form). Memory form: base register
     u8 index;   ///< memory form: index register or kNoRegister
-    u8 scale;   ///< memory form: log2 of the index scale
+    u8 scale;   ///< memory form: log2 of the index scale; RIP-relative: kRipRelative
     u32 length : 4;
     u32 osize : 2;     ///< operand size: 1, 2, 3 for 16, 32, 64 bits
     u32 asize : 2;     ///< address size, the same
@@ -48,6 +48,9 @@ struct Insn {
     u16 row;           ///< index into the opcode table
 };
 static_assert(sizeof(Insn) == 32);
+
+/// Insn::scale of an address without registers whose `disp` was relative to RIP: it moves with the code (block_placement.cpp).
+constexpr u8 kRipRelative = 4;
 
 /// 8-bit registers are kept as byte offsets into the register file: AL..R15B are n*8, AH..BH are (n-4)*8+1.
 constexpr u8 byte_register(unsigned number, bool rex) {

@@ -129,6 +129,9 @@ struct OpcodeRow {
     const char* handler_name;
 };
 
+/// JMP, Jcc, CALL, LOOP, JRCXZ to an address relative to RIP: Insn::disp is the target.
+inline bool has_relative_target(const OpcodeRow& row) { return row.operands[0] == Operand::Jb || row.operands[0] == Operand::Jz; }
+
 /// All rows, in the order of opcodes.def; Insn::row indexes it.
 extern const OpcodeRow kOpcodeRows[];
 extern const unsigned kOpcodeRowCount;

@@ -27,7 +27,7 @@ u32 compared_registers(const Step& s) {
     return form.immediate ? mask : mask | 1u << (s.insn.reg >> shift);
 }
 
-bool is_direct_jump(const Step& s) { return s.row->operands[0] == Operand::Jb || s.row->operands[0] == Operand::Jz; }
+bool is_direct_jump(const Step& s) { return has_relative_target(*s.row); }
 
 bool is_conditional_jump(const Step& s) {
     return (s.row->map == OpMap::M0 && (s.row->opcode & 0xF0) == 0x70) || (s.row->map == OpMap::M0F && (s.row->opcode & 0xF0) == 0x80);

@@ -341,6 +341,7 @@ void Jit::inspect(Inspector& inspector) const {
     inspector.field("flushes", counters_.flushes);
     inspector.field("regions of host code evicted", counters_.evictions);
     inspector.field("regions of blocks evicted", cpu_.blocks->evictions());
+    inspector.field("pages of blocks taken over", cpu_.blocks->moves());
     inspector.field("links made", counters_.links);
     inspector.field("inline caches aimed", counters_.caches_aimed);
     inspector.field("entries", counters_.entries);

@@ -17,8 +17,9 @@ Block* resolve_link(Vcpu& cpu, u64 target, unsigned slot) {
     const u64 generation = cpu.blocks->generation();
     Block* to = cpu.blocks->probe(cpu, target);
     if (!to) to = cpu.blocks->find(cpu);
-    // find() may have evicted `from`, or made a block that is not kept.
-    if (to && cpu.blocks->generation() == generation && !to->crosses() && from->ppn != kInvalidPpn.value && to->ppn != kInvalidPpn.value) from->link[slot] = to;
+    // find() may have evicted `from`, or made a block that is not kept. What lies behind a crossing instruction is on another page, which may
+    // move (block_placement.cpp), although follow_link() takes it for the same.
+    if (to && cpu.blocks->generation() == generation && !to->crosses() && !from->crosses() && from->ppn != kInvalidPpn.value && to->ppn != kInvalidPpn.value) from->link[slot] = to;
     return to;
 }
 
@@ -142,7 +143,7 @@ const Insn* indirect_legacy(Vcpu& cpu, const Insn* insn) {
 Handler select_jcc(Insn& insn, bool) { return insn.same_page ? jcc_handler<true> : jcc_handler<false>; }
 Handler select_jmp(Insn& insn, bool) {
     const OpcodeRow& row = kOpcodeRows[insn.row];
-    if (row.operands[0] == Operand::Jb || row.operands[0] == Operand::Jz) return insn.same_page ? jmp_handler<true> : jmp_handler<false>;
+    if (has_relative_target(row)) return insn.same_page ? jmp_handler<true> : jmp_handler<false>;
     if (insn.osize == 3) return insn.mem ? indirect64<true, false> : indirect64<false, false>;
     return indirect_legacy<false>;
 }

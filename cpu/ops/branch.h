@@ -36,7 +36,7 @@ template <bool SamePage>
     Block* to = cpu.block->link[slot];
     if (__builtin_expect(to != nullptr && to->ppn != kInvalidPpn.value, 1)) {
         if constexpr (SamePage) return enter_block(cpu, to);
-        if (cpu.mode & mode_bits::kLong64) {
+        if ((cpu.mode & mode_bits::kLong64) && to->rip == target) {  // else its page has moved (block_placement.cpp)
             const CodeTlbEntry* entry = cpu.mmu.context()->probe_code(target);
             if (entry && entry->ppn() == to->ppn) return enter_block(cpu, to);
         }
