@@ -232,8 +232,9 @@ void take_modrm(const DecodeContext& context, const OpcodeRow& row, Cursor& in, 
     if (p.seg >= 0) insn.seg = static_cast<u32>(p.seg);
 }
 
-/// Outside 64-bit mode VEX.W does not widen general registers (SDM 2C VMOVQ, VPINSRQ).
+/// Outside 64-bit mode VEX.W does not widen general registers (SDM 2C VMOVQ, VPINSRQ), nor those with string lengths.
 bool has_sized_general(const OpcodeRow& row) {
+    if (is_string_compare(row)) return true;
     for (Operand operand : row.operands) if (operand == Operand::Ey || operand == Operand::Gy || operand == Operand::My) return true;
     return false;
 }

@@ -132,6 +132,9 @@ struct OpcodeRow {
 /// JMP, Jcc, CALL, LOOP, JRCXZ to an address relative to RIP: Insn::disp is the target.
 inline bool has_relative_target(const OpcodeRow& row) { return row.operands[0] == Operand::Jb || row.operands[0] == Operand::Jz; }
 
+/// PCMPESTRM, PCMPESTRI, PCMPISTRM, PCMPISTRI, with and without VEX. Opcode bit 1: lengths are implicit; bit 0: an index goes to ECX.
+inline bool is_string_compare(const OpcodeRow& row) { return row.map == OpMap::M3A && row.opcode >= 0x60 && row.opcode <= 0x63; }
+
 /// All rows, in the order of opcodes.def; Insn::row indexes it.
 extern const OpcodeRow kOpcodeRows[];
 extern const unsigned kOpcodeRowCount;

@@ -35,8 +35,6 @@ bool is_conditional_jump(const Step& s) {
 
 bool is_pause(const Step& s) { return s.row->map == OpMap::M0 && s.row->opcode == 0x90 && s.row->prefix == OpPrefix::PF3; }
 
-bool is_string_compare(const OpcodeRow& row) { return row.map == OpMap::M3A && row.opcode >= 0x60 && row.opcode <= 0x63; }
-
 bool is_avx(const OpcodeRow& row) {
     return row.feature == OpFeature::Avx || row.feature == OpFeature::Avx2 || row.feature == OpFeature::Fma || row.feature == OpFeature::F16c;
 }

@@ -24,8 +24,6 @@ bool runs_on(const Step& s, bool exact_time);
 bool is_pause(const Step& s);
 /// BT and its kin with the bit offset in a register and the bits in memory.
 bool is_bit_string(const Step& s);
-/// PCMPESTRM, PCMPESTRI, PCMPISTRM, PCMPISTRI, with and without VEX: (operation >> 1 & 1) lengths are implicit, (& 1) an index goes to ECX.
-bool is_string_compare(const OpcodeRow& row);
 /// The row is a VEX-encoded vector instruction.
 bool is_avx(const OpcodeRow& row);
 /// The row works on x87, MMX or vector state.

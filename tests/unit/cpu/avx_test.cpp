@@ -270,3 +270,15 @@ TEST_CASE("avx: CPU models by name; the default is what repeats, or the best the
     REQUIRE_FALSE(wrong.has_value());
     CHECK(wrong.error().message.find("v2, v3, max") != std::string::npos);
 }
+
+TEST_CASE("avx: VPCMPESTRI with VEX.W takes lengths of 64 bits in 64-bit mode only") {
+    // Translated code took EDX = -1 for a length of 4 billion in 32-bit mode.
+    const std::vector<u8> bytes = {0xC4, 0xE3, 0xF9, 0x61, 0xD2, 0x91, 0x90, 0x90, 0x90, 0x90, 0x90, 0x90, 0x90, 0x90, 0x90, 0x90};
+    const u64 mode64 = SimdMachine().cpu->mode;
+    for (u64 mode : {mode64, mode64 & ~u64{mode_bits::kLong64}}) {
+        DecodeContext context{mode, 0, &cpu_model_v3()};
+        Insn insn;
+        REQUIRE(decode_insn(context, bytes.data(), 16, insn) == DecodeStatus::kOk);
+        CHECK(insn.rex_w == (mode == mode64));
+    }
+}
