@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 // Checks of an access that leave RFLAGS alone, for instructions that want the flags made before them: ADC and SBB in long sums,
-// CMOVcc and SETcc with memory, a MOV between an addition and its jump. The long chain through LAHF, the frame and SAHF costs more
-// than the longer check:
+// CMOVcc and SETcc with memory, a MOV between an addition and its jump. As many instructions as the short check with LAHF and SAHF
+// around it, but no chain of them and the frame from the maker of the flags to their user:
 //
 //   mov   rax, [slot.page] ; not rax
 //   lea   rcx, [guest address]
