@@ -96,9 +96,9 @@ class VcpuMmu {
     void invpcid(unsigned type, u16 pcid, Gva gva);
     /// Everything, global entries too.
     void flush_all();
-    /// Drops every cached translation of one PPN, by reverse search of the contexts in use.
     /// Emitted code goes away, or will run in another mode: no call site is returned to.
     void forget_returns();
+    /// Drops every cached translation of one PPN, by reverse search of the contexts in use.
     void drop_ppn(Ppn ppn);
     /// Like drop_ppn, but only the right to write (the page became protected).
     void drop_write(Ppn ppn);

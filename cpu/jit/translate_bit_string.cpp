@@ -18,8 +18,7 @@ bool is_bit_string(const Step& s) {
 /// Linear address of the piece into RCX; destroys RAX, RDX and RFLAGS.
 void Translator::bit_string_address(const Step& s) {
     offset(s, hRcx);
-    const u8 from = kHome[s.insn.reg];
-    const Operand2 bits = from == kInFrame ? Operand2(in_frame(frame_gpr(s.insn.reg))) : Operand2(from);
+    const Operand2 bits = home(s.insn.reg);
     if (s.insn.osize == 3) e_.op({0, 0, 0x8B, true}, hRax, bits);
     else if (s.insn.osize == 2) e_.op({0, 0, 0x63, true}, hRax, bits);  // movsxd
     else e_.op({0, 1, 0xBF, true}, hRax, bits);                         // movsx

@@ -14,7 +14,7 @@ bool Translator::vex_general(unsigned i) {
     rdx_kept_ = true;
     const bool rotate = s.row->map == OpMap::M3A;  // RORX, the only one with two operands
     const bool group = s.row->map == OpMap::M38 && s.row->opcode == 0xF3;  // BLSR and its kin write vvvv
-    Operand2 rm = general_source(i, bytes);
+    const Operand2 rm = s.insn.mem ? Operand2(probe(i, bytes, false)) : home(s.insn.rm);
     const u8 third = rotate ? u8{0} : group ? home_or(s.insn.vvvv, hRax) : read(s.insn.vvvv, hRax);
     const u8 reg = group ? s.insn.reg & 7 : home_or(s.insn.reg, hRax);
     const u8 prefix = s.row->prefix == OpPrefix::P66 ? 0x66 : s.row->prefix == OpPrefix::PF3 ? 0xF3 : s.row->prefix == OpPrefix::PF2 ? 0xF2 : 0;
@@ -29,7 +29,7 @@ bool Translator::vex_general(unsigned i) {
 bool Translator::multiply_flagless(unsigned i) {
     const Step& s = steps_[i];
     const unsigned bytes = s.insn.rex_w ? 8 : 4;
-    const Operand2 by = s.insn.mem ? Operand2(at(single(probe(i, bytes, false), hRcx))) : general_source(i, bytes);
+    const Operand2 by = beside_rax(i, bytes, false);
     e_.mov(hRdx, kHome[kRdx]);
     rdx_group_ = -1;
     const u8 high = home_or(s.insn.reg, hRax), low = home_or(s.insn.vvvv, hRcx);
@@ -63,13 +63,6 @@ bool Translator::swap_bytes(unsigned i) {
         write(s.insn.reg, to);
     }
     return true;
-}
-
-/// The rm operand, only read.
-Operand2 Translator::general_source(unsigned i, unsigned bytes) {
-    const Step& s = steps_[i];
-    if (s.insn.mem) return probe(i, bytes, false);
-    return home(s.insn.rm);
 }
 
 }  // namespace shadowbox::jit

@@ -245,7 +245,6 @@ class Translator {
     bool vex_general(unsigned i);      // translate_bmi.cpp
     bool multiply_flagless(unsigned i);
     bool swap_bytes(unsigned i);
-    Operand2 general_source(unsigned i, unsigned bytes);
     bool push(unsigned i);             // translate_stack.cpp
     bool pop(unsigned i);
     bool leave_frame(unsigned i);
