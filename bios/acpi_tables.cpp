@@ -13,8 +13,12 @@ namespace {
 using aml::Bytes;
 
 template <class T>
-void set(std::vector<u8>& bytes, std::size_t at, T value) { memcpy(bytes.data() + at, &value, sizeof value); }
-void text(std::vector<u8>& bytes, std::size_t at, const char* value, std::size_t size) { memcpy(bytes.data() + at, value, size); }
+void set(std::vector<u8>& bytes, std::size_t at, T value) {
+    memcpy(bytes.data() + at, &value, sizeof value);
+}
+void text(std::vector<u8>& bytes, std::size_t at, const char* value, std::size_t size) {
+    memcpy(bytes.data() + at, value, size);
+}
 
 /// The 36-byte header that all tables but FACS and RSDP share.
 std::vector<u8> table(const char* signature, u8 revision, std::size_t size) {
@@ -51,7 +55,8 @@ Bytes pci_routes(const AcpiMachine& machine) {
     for (u32 slot = 0; slot < 32; ++slot) {
         for (u32 pin = 0; pin < 4; ++pin) {
             u8 gsi = machine.pci_irqs[(slot + pin - 1) & 3];
-            routes.push_back(aml::package({aml::integer(slot << 16 | 0xFFFF), aml::integer(pin), aml::integer(0), aml::integer(gsi)}));
+            routes.push_back(aml::package(
+                {aml::integer(slot << 16 | 0xFFFF), aml::integer(pin), aml::integer(0), aml::integer(gsi)}));
         }
     }
     return aml::package(routes);
@@ -61,32 +66,41 @@ Bytes isa_device(const char* path, const char* id, const Bytes& resources) {
     return aml::device(path, {aml::name("_HID", aml::eisa_id(id)), aml::name("_CRS", resources)});
 }
 Bytes serial_port(const char* path, u64 uid, u16 port, unsigned irq) {
-    return aml::device(path, {aml::name("_HID", aml::eisa_id("PNP0501")), aml::name("_UID", aml::integer(uid)),
-                              aml::name("_CRS", aml::resources({aml::io_port(port, 8), aml::irq(irq)}))});
+    return aml::device(path,
+                       {aml::name("_HID", aml::eisa_id("PNP0501")), aml::name("_UID", aml::integer(uid)),
+                        aml::name("_CRS", aml::resources({aml::io_port(port, 8), aml::irq(irq)}))});
 }
 
 std::vector<u8> make_dsdt(const AcpiMachine& machine) {
     using namespace pc;
-    Bytes isa = aml::device("ISA", {
-        aml::name("_ADR", aml::integer(0x00010000)),
-        isa_device("RTC", "PNP0B00", aml::resources({aml::io_port(0x70, 2), aml::irq(8)})),
-        isa_device("KBD", "PNP0303", aml::resources({aml::io_port(0x60, 1), aml::io_port(0x64, 1), aml::irq(1)})),
-        isa_device("MOU", "PNP0F13", aml::resources({aml::irq(12)})),
-        serial_port("COM1", 1, 0x3F8, 4),
-        serial_port("COM2", 2, 0x2F8, 3),
-    });
-    Bytes pci = aml::device("PCI0", {
-        aml::name("_HID", aml::eisa_id("PNP0A03")),
-        aml::name("_UID", aml::integer(0)),
-        aml::name("_CRS", aml::resources({aml::bus_numbers(0, 0xFF), aml::io_port(0xCF8, 8), aml::io_window(0, 0xCF7), aml::io_window(0xD00, 0xFFFF),
-                                          aml::memory_window(0xA0000, 0xBFFFF, true), aml::memory_window(kPciHoleFirst, kPciHoleLast, false)})),
-        aml::name("_PRT", pci_routes(machine)),
-        isa,
-    });
-    Bytes hpet = aml::device("HPET", {aml::name("_HID", aml::eisa_id("PNP0103")), aml::name("_UID", aml::integer(0)),
-                                      aml::name("_CRS", aml::resources({aml::memory_fixed(kHpetAddress, 0x400)}))});
+    Bytes isa = aml::device(
+        "ISA", {
+                   aml::name("_ADR", aml::integer(0x00010000)),
+                   isa_device("RTC", "PNP0B00", aml::resources({aml::io_port(0x70, 2), aml::irq(8)})),
+                   isa_device("KBD", "PNP0303",
+                              aml::resources({aml::io_port(0x60, 1), aml::io_port(0x64, 1), aml::irq(1)})),
+                   isa_device("MOU", "PNP0F13", aml::resources({aml::irq(12)})),
+                   serial_port("COM1", 1, 0x3F8, 4),
+                   serial_port("COM2", 2, 0x2F8, 3),
+               });
+    Bytes pci = aml::device(
+        "PCI0",
+        {
+            aml::name("_HID", aml::eisa_id("PNP0A03")),
+            aml::name("_UID", aml::integer(0)),
+            aml::name("_CRS", aml::resources({aml::bus_numbers(0, 0xFF), aml::io_port(0xCF8, 8),
+                                              aml::io_window(0, 0xCF7), aml::io_window(0xD00, 0xFFFF),
+                                              aml::memory_window(0xA0000, 0xBFFFF, true),
+                                              aml::memory_window(kPciHoleFirst, kPciHoleLast, false)})),
+            aml::name("_PRT", pci_routes(machine)),
+            isa,
+        });
+    Bytes hpet =
+        aml::device("HPET", {aml::name("_HID", aml::eisa_id("PNP0103")), aml::name("_UID", aml::integer(0)),
+                             aml::name("_CRS", aml::resources({aml::memory_fixed(kHpetAddress, 0x400)}))});
     Bytes code = aml::scope("\\_SB", {pci, hpet});
-    Bytes s5 = aml::name("\\_S5", aml::package({aml::integer(kS5Type), aml::integer(kS5Type), aml::integer(0), aml::integer(0)}));
+    Bytes s5 = aml::name("\\_S5", aml::package({aml::integer(kS5Type), aml::integer(kS5Type), aml::integer(0),
+                                                aml::integer(0)}));
     std::vector<u8> dsdt = table("DSDT", 1, 36 + code.size() + s5.size());
     memcpy(dsdt.data() + 36, code.data(), code.size());
     memcpy(dsdt.data() + 36 + code.size(), s5.data(), s5.size());
@@ -131,7 +145,7 @@ std::vector<u8> make_madt(const AcpiMachine& machine) {
     put({1, 12, 0, 0, 0x00, 0x00, 0xC0, 0xFE, 0, 0, 0, 0});
     auto source_override = [&put](u8 irq, u8 gsi, u8 flags) { put({2, 10, 0, irq, gsi, 0, 0, 0, flags, 0}); };
     source_override(0, pc::kPitGsi, 0);
-    source_override(pc::kSciIrq, pc::kSciIrq, 0x0D);   // level, active high
+    source_override(pc::kSciIrq, pc::kSciIrq, 0x0D);  // level, active high
     u8 last = 0;
     for (u8 irq : machine.pci_irqs) {
         if (irq != last) source_override(irq, irq, 0x0D);
@@ -209,7 +223,9 @@ std::vector<u8> acpi_loader_script(const AcpiBlob& blob) {
         memcpy(script.data() + at, &command, 4);
         return at + 4;
     };
-    auto file = [&script](std::size_t at, const char* name) { memcpy(script.data() + at, name, strlen(name)); };
+    auto file = [&script](std::size_t at, const char* name) {
+        memcpy(script.data() + at, name, strlen(name));
+    };
     auto allocate = [&](const char* name, u32 alignment, u8 zone) {
         std::size_t at = entry(1);
         file(at, name);

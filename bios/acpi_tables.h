@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
-// The ACPI tables of our PC: RSDP, RSDT, FADT, FACS, MADT, HPET, DSDT (ACPI 6.4 chapter 5). Two ways to the guest: placed in memory for
-// a kernel that boots without firmware, or handed to firmware through fw_cfg with a linker script (QEMU's table-loader).
+// The ACPI tables of our PC: RSDP, RSDT, FADT, FACS, MADT, HPET, DSDT (ACPI 6.4 chapter 5). Two ways to the
+// guest: placed in memory for a kernel that boots without firmware, or handed to firmware through fw_cfg with
+// a linker script (QEMU's table-loader).
 #pragma once
 
 #include <string>
@@ -17,8 +18,14 @@ struct AcpiMachine {
 
 /// Tables in one blob with every pointer and checksum still open.
 struct AcpiBlob {
-    struct Pointer { u32 at; u8 size; u32 target; };  ///< offsets in the blob
-    struct Checksum { u32 at, first, size; };
+    struct Pointer {
+        u32 at;
+        u8 size;
+        u32 target;
+    };  ///< offsets in the blob
+    struct Checksum {
+        u32 at, first, size;
+    };
     std::vector<u8> bytes;
     std::vector<Pointer> pointers;
     std::vector<Checksum> checksums;

@@ -9,7 +9,9 @@ namespace shadowbox::aml {
 namespace {
 
 void append(Bytes& to, const Bytes& from) { to.insert(to.end(), from.begin(), from.end()); }
-void little(Bytes& to, u64 value, unsigned size) { for (unsigned i = 0; i < size; ++i) to.push_back(static_cast<u8>(value >> (8 * i))); }
+void little(Bytes& to, u64 value, unsigned size) {
+    for (unsigned i = 0; i < size; ++i) to.push_back(static_cast<u8>(value >> (8 * i)));
+}
 
 /// PkgLength counts itself (ACPI 6.4 20.2.4).
 Bytes with_length(const Bytes& body) {
@@ -43,7 +45,10 @@ Bytes name_string(std::string_view path) {
     }
     if (parts.empty()) out.push_back(0);
     if (parts.size() == 2) out.push_back(0x2E);
-    if (parts.size() > 2) { out.push_back(0x2F); out.push_back(static_cast<u8>(parts.size())); }
+    if (parts.size() > 2) {
+        out.push_back(0x2F);
+        out.push_back(static_cast<u8>(parts.size()));
+    }
     for (const std::string& part : parts) out.insert(out.end(), part.begin(), part.end());
     return out;
 }
@@ -55,7 +60,8 @@ Bytes block(std::initializer_list<u8> opcode, std::string_view path, const std::
     return out;
 }
 
-/// Address space descriptors share a layout: type, flags, then granularity, minimum, maximum, translation, length.
+/// Address space descriptors share a layout: type, flags, then granularity, minimum, maximum, translation,
+/// length.
 Bytes window(u8 tag, unsigned field_size, u8 type, u8 general, u8 specific, u64 first, u64 last) {
     Bytes out = {tag};
     little(out, 3 + 5 * field_size, 2);
@@ -90,7 +96,8 @@ Bytes string(std::string_view text) {
 }
 Bytes eisa_id(std::string_view id) {
     auto hex = [](char c) { return static_cast<u32>(c <= '9' ? c - '0' : c - 'A' + 10); };
-    u32 letters = static_cast<u32>(id[0] - 0x40) << 10 | static_cast<u32>(id[1] - 0x40) << 5 | static_cast<u32>(id[2] - 0x40);
+    u32 letters = static_cast<u32>(id[0] - 0x40) << 10 | static_cast<u32>(id[1] - 0x40) << 5 |
+                  static_cast<u32>(id[2] - 0x40);
     u32 number = hex(id[3]) << 12 | hex(id[4]) << 8 | hex(id[5]) << 4 | hex(id[6]);
     Bytes out = {0x0C};
     out.push_back(static_cast<u8>(letters >> 8));
@@ -119,7 +126,9 @@ Bytes name(std::string_view path, const Bytes& value) {
     return out;
 }
 Bytes scope(std::string_view path, std::initializer_list<Bytes> terms) { return block({0x10}, path, terms); }
-Bytes device(std::string_view path, const std::vector<Bytes>& terms) { return block({0x5B, 0x82}, path, terms); }
+Bytes device(std::string_view path, const std::vector<Bytes>& terms) {
+    return block({0x5B, 0x82}, path, terms);
+}
 
 Bytes io_port(u16 first, u8 count) {
     Bytes out = {0x47, 0x01};
@@ -142,7 +151,9 @@ Bytes memory_fixed(u32 first, u32 size) {
 }
 Bytes bus_numbers(u16 first, u16 last) { return window(0x88, 2, 2, kFixedRange, 0, first, last); }
 Bytes io_window(u16 first, u16 last) { return window(0x88, 2, 1, kFixedRange, 3, first, last); }
-Bytes memory_window(u32 first, u32 last, bool cacheable) { return window(0x87, 4, 0, kFixedRange, cacheable ? 3 : 1, first, last); }
+Bytes memory_window(u32 first, u32 last, bool cacheable) {
+    return window(0x87, 4, 0, kFixedRange, cacheable ? 3 : 1, first, last);
+}
 Bytes resources(std::initializer_list<Bytes> descriptors) {
     Bytes all;
     for (const Bytes& descriptor : descriptors) append(all, descriptor);

@@ -19,7 +19,8 @@ Bytes eisa_id(std::string_view id);
 Bytes buffer(const Bytes& content);
 Bytes package(std::initializer_list<Bytes> elements);
 Bytes package(const std::vector<Bytes>& elements);
-/// Name(\_S5, value): `path` is a name string as ASL writes it, parts of four characters ("_SB", "\\_SB.PCI0").
+/// Name(\_S5, value): `path` is a name string as ASL writes it, parts of four characters ("_SB",
+/// "\\_SB.PCI0").
 Bytes name(std::string_view path, const Bytes& value);
 Bytes scope(std::string_view path, std::initializer_list<Bytes> terms);
 Bytes device(std::string_view path, const std::vector<Bytes>& terms);

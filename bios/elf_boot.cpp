@@ -9,11 +9,13 @@ namespace shadowbox {
 
 namespace {
 
-// Low memory: GDT, boot information, strings, and the stack that a kernel starts with. Segments may not lie there, nor between
-// display memory and the end of the firmware's area.
-constexpr u64 kGdt = 0x1000, kInfo = 0x2000, kStrings = 0x4000, kStringsEnd = 0x8000, kStackTop = 0x9000, kFirstFree = 0x10000;
+// Low memory: GDT, boot information, strings, and the stack that a kernel starts with. Segments may not lie
+// there, nor between display memory and the end of the firmware's area.
+constexpr u64 kGdt = 0x1000, kInfo = 0x2000, kStrings = 0x4000, kStringsEnd = 0x8000, kStackTop = 0x9000,
+              kFirstFree = 0x10000;
 constexpr u64 kLowTop = 0x9FC00, kHighMemory = 0x100000;
-constexpr u32 kMultibootMagic = 0x1BADB002, kMultibootLoaded = 0x2BADB002, kPvhMagic = 0x336EC578, kPhys32Entry = 18;
+constexpr u32 kMultibootMagic = 0x1BADB002, kMultibootLoaded = 0x2BADB002, kPvhMagic = 0x336EC578,
+              kPhys32Entry = 18;
 
 template <class T>
 std::optional<T> field(std::span<const u8> bytes, u64 offset) {
@@ -23,27 +25,48 @@ std::optional<T> field(std::span<const u8> bytes, u64 offset) {
     return value;
 }
 
-struct Segment { u32 type; u64 offset, paddr, vaddr, file_size, memory_size, align; };
+struct Segment {
+    u32 type;
+    u64 offset, paddr, vaddr, file_size, memory_size, align;
+};
 
-bool is_elf(std::span<const u8> b) { return b.size() > 52 && !memcmp(b.data(), "\x7F" "ELF", 4) && (b[4] == 1 || b[4] == 2) && b[5] == 1; }
+bool is_elf(std::span<const u8> b) {
+    return b.size() > 52 &&
+           !memcmp(b.data(),
+                   "\x7F"
+                   "ELF",
+                   4) &&
+           (b[4] == 1 || b[4] == 2) && b[5] == 1;
+}
 
-struct ElfHeader { bool wide; u64 entry; std::vector<Segment> segments; };
+struct ElfHeader {
+    bool wide;
+    u64 entry;
+    std::vector<Segment> segments;
+};
 
 std::optional<ElfHeader> parse_elf(std::span<const u8> b) {
     if (!is_elf(b)) return std::nullopt;
     ElfHeader h;
     h.wide = b[4] == 2;
-    auto word = [&](u64 at) { return h.wide ? field<u64>(b, at).value_or(0) : field<u32>(b, at).value_or(0); };
+    auto word = [&](u64 at) {
+        return h.wide ? field<u64>(b, at).value_or(0) : field<u32>(b, at).value_or(0);
+    };
     h.entry = word(24);
     u64 table = word(h.wide ? 32 : 28);
-    u16 size = field<u16>(b, h.wide ? 54 : 42).value_or(0), count = field<u16>(b, h.wide ? 56 : 44).value_or(0);
+    u16 size = field<u16>(b, h.wide ? 54 : 42).value_or(0),
+        count = field<u16>(b, h.wide ? 56 : 44).value_or(0);
     for (u16 i = 0; i < count; ++i) {
         u64 at = table + static_cast<u64>(i) * size;
         if (at > b.size() || b.size() - at < (h.wide ? 56u : 32u)) return std::nullopt;
         Segment s{};
         s.type = *field<u32>(b, at);
-        if (h.wide) s.offset = word(at + 8), s.vaddr = word(at + 16), s.paddr = word(at + 24), s.file_size = word(at + 32), s.memory_size = word(at + 40), s.align = word(at + 48);
-        else s.offset = word(at + 4), s.vaddr = word(at + 8), s.paddr = word(at + 12), s.file_size = word(at + 16), s.memory_size = word(at + 20), s.align = word(at + 28);
+        if (h.wide)
+            s.offset = word(at + 8), s.vaddr = word(at + 16), s.paddr = word(at + 24),
+            s.file_size = word(at + 32), s.memory_size = word(at + 40), s.align = word(at + 48);
+        else
+            s.offset = word(at + 4), s.vaddr = word(at + 8), s.paddr = word(at + 12),
+            s.file_size = word(at + 16), s.memory_size = word(at + 20), s.align = word(at + 28);
         h.segments.push_back(s);
     }
     return h;
@@ -59,7 +82,8 @@ std::optional<u32> pvh_entry(std::span<const u8> b, const ElfHeader& h) {
             u64 name_size = *field<u32>(b, at), value_size = *field<u32>(b, at + 4);
             u32 type = *field<u32>(b, at + 8);
             u64 value_at = at + 12 + round(name_size);
-            if (type == kPhys32Entry && name_size == 4 && field<u32>(b, at + 12) == 0x006E6558u) return field<u32>(b, value_at);  // "Xen"
+            if (type == kPhys32Entry && name_size == 4 && field<u32>(b, at + 12) == 0x006E6558u)
+                return field<u32>(b, value_at);  // "Xen"
             at = value_at + round(value_size);
         }
     }
@@ -76,8 +100,8 @@ std::optional<u64> multiboot_header(std::span<const u8> b) {
 
 struct Loader {
     GuestMemory& memory;
-    u64 low;                ///< RAM below the hole
-    u64 top = kHighMemory;  ///< end of what is loaded
+    u64 low;                                 ///< RAM below the hole
+    u64 top = kHighMemory;                   ///< end of what is loaded
     std::vector<std::pair<u64, u64>> taken;  ///< segments, first and end
     bool ok = true;
 
@@ -90,20 +114,31 @@ struct Loader {
     }
     void zero(u64 where, u64 size) {
         std::vector<u8> zeros(std::min<u64>(size, 1 << 20));
-        for (u64 done = 0; done < size; done += zeros.size()) put(where + done, std::span(zeros).first(std::min<u64>(zeros.size(), size - done)));
+        for (u64 done = 0; done < size; done += zeros.size())
+            put(where + done, std::span(zeros).first(std::min<u64>(zeros.size(), size - done)));
     }
     Expected<void> segment(std::span<const u8> file, u64 offset, u64 file_size, u64 where, u64 memory_size) {
-        if (offset > file.size() || file.size() - offset < file_size) return make_error(ErrorCode::kCorrupt, "the kernel file ends inside a segment");
-        if (memory_size < file_size) return make_error(ErrorCode::kCorrupt, "a kernel segment at {:#x} is larger in the file than in memory", where);
+        if (offset > file.size() || file.size() - offset < file_size)
+            return make_error(ErrorCode::kCorrupt, "the kernel file ends inside a segment");
+        if (memory_size < file_size)
+            return make_error(ErrorCode::kCorrupt,
+                              "a kernel segment at {:#x} is larger in the file than in memory", where);
         if (where > low || memory_size > low - where) {
-            return make_error(ErrorCode::kInvalidArgument, "a kernel segment of {} KiB at {:#x} lies outside the guest's memory: raise -m", memory_size >> 10, where);
+            return make_error(ErrorCode::kInvalidArgument,
+                              "a kernel segment of {} KiB at {:#x} lies outside the guest's memory: raise -m",
+                              memory_size >> 10, where);
         }
         u64 end = where + memory_size;
         if (where < kFirstFree || (where < kHighMemory && end > kLowTop)) {
-            return make_error(ErrorCode::kInvalidArgument, "a kernel segment at {:#x} lies where the PC has boot information, display or firmware", where);
+            return make_error(
+                ErrorCode::kInvalidArgument,
+                "a kernel segment at {:#x} lies where the PC has boot information, display or firmware",
+                where);
         }
         for (auto [first, last] : taken) {
-            if (where < last && first < end) return make_error(ErrorCode::kCorrupt, "two kernel segments overlap at {:#x}", std::max(where, first));
+            if (where < last && first < end)
+                return make_error(ErrorCode::kCorrupt, "two kernel segments overlap at {:#x}",
+                                  std::max(where, first));
         }
         taken.emplace_back(where, end);
         put(where, file.subspan(offset, file_size));
@@ -127,13 +162,19 @@ struct Loader {
     }
 };
 
-struct Placed { u64 first, size; u32 line; };
+struct Placed {
+    u64 first, size;
+    u32 line;
+};
 
 Expected<std::vector<Placed>> place_modules(const ElfKernel& image, Loader& loader) {
     std::vector<Placed> placed;
     for (const ElfKernel::Module& module : image.modules) {
         u64 at = (loader.top + kPageOffsetMask) & ~kPageOffsetMask;
-        if (at + module.bytes.size() > loader.low) return make_error(ErrorCode::kInvalidArgument, "a module of {} KiB does not fit in memory: raise -m", module.bytes.size() >> 10);
+        if (at + module.bytes.size() > loader.low)
+            return make_error(ErrorCode::kInvalidArgument,
+                              "a module of {} KiB does not fit in memory: raise -m",
+                              module.bytes.size() >> 10);
         loader.put(at, module.bytes);
         loader.top = at + module.bytes.size();
         placed.push_back({at, module.bytes.size(), loader.text(module.command_line)});
@@ -141,7 +182,8 @@ Expected<std::vector<Placed>> place_modules(const ElfKernel& image, Loader& load
     return placed;
 }
 
-void write_pvh_info(Loader& loader, const ElfKernel& image, const std::vector<Placed>& modules, u64 memory_bytes, u64 rsdp) {
+void write_pvh_info(Loader& loader, const ElfKernel& image, const std::vector<Placed>& modules,
+                    u64 memory_bytes, u64 rsdp) {
     constexpr u64 kModules = kInfo + 0x100, kMap = kInfo + 0x400;
     for (std::size_t i = 0; i < modules.size(); ++i) {
         u64 at = kModules + i * 32;
@@ -169,7 +211,8 @@ void write_pvh_info(Loader& loader, const ElfKernel& image, const std::vector<Pl
     loader.value<u32>(kInfo + 52, 0);
 }
 
-void write_multiboot_info(Loader& loader, const ElfKernel& image, const std::vector<Placed>& modules, u64 memory_bytes) {
+void write_multiboot_info(Loader& loader, const ElfKernel& image, const std::vector<Placed>& modules,
+                          u64 memory_bytes) {
     constexpr u64 kModules = kInfo + 0x100, kMap = kInfo + 0x400;
     for (std::size_t i = 0; i < modules.size(); ++i) {
         u64 at = kModules + i * 16;
@@ -186,7 +229,8 @@ void write_multiboot_info(Loader& loader, const ElfKernel& image, const std::vec
         loader.value<u64>(at + 12, map[i].size);
         loader.value<u32>(at + 20, map[i].type);
     }
-    loader.value<u32>(kInfo, 1 << 0 | 1 << 2 | 1 << 3 | 1 << 6 | 1 << 9);  // memory, command line, modules, map, loader name
+    loader.value<u32>(kInfo, 1 << 0 | 1 << 2 | 1 << 3 | 1 << 6 |
+                                 1 << 9);  // memory, command line, modules, map, loader name
     loader.value<u32>(kInfo + 4, static_cast<u32>(kLowTop >> 10));
     loader.value<u32>(kInfo + 8, static_cast<u32>((loader.low - 0x100000) >> 10));
     loader.value<u32>(kInfo + 16, loader.text(image.command_line));
@@ -200,13 +244,17 @@ void write_multiboot_info(Loader& loader, const ElfKernel& image, const std::vec
 /// The "a.out kludge": load addresses in the multiboot header itself.
 Expected<u32> load_by_header(const ElfKernel& image, u64 at, Loader& loader) {
     std::span<const u8> b = image.kernel;
-    u32 header = field<u32>(b, at + 12).value_or(0), load = field<u32>(b, at + 16).value_or(0), load_end = field<u32>(b, at + 20).value_or(0);
+    u32 header = field<u32>(b, at + 12).value_or(0), load = field<u32>(b, at + 16).value_or(0),
+        load_end = field<u32>(b, at + 20).value_or(0);
     u32 bss_end = field<u32>(b, at + 24).value_or(0), entry = field<u32>(b, at + 28).value_or(0);
-    if (load > header || at < header - load) return make_error(ErrorCode::kCorrupt, "the multiboot header's addresses make no sense");
-    if (load_end && load_end < load) return make_error(ErrorCode::kCorrupt, "the multiboot header's addresses make no sense");
+    if (load > header || at < header - load)
+        return make_error(ErrorCode::kCorrupt, "the multiboot header's addresses make no sense");
+    if (load_end && load_end < load)
+        return make_error(ErrorCode::kCorrupt, "the multiboot header's addresses make no sense");
     u64 offset = at - (header - load), size = load_end ? load_end - load : b.size() - offset;
     u64 memory_size = std::max<u64>(size, bss_end > load ? bss_end - load : 0);
-    if (auto done = loader.segment(b, offset, size, load, memory_size); !done) return tl::unexpected(done.error());
+    if (auto done = loader.segment(b, offset, size, load, memory_size); !done)
+        return tl::unexpected(done.error());
     return entry;
 }
 
@@ -220,28 +268,35 @@ ElfBoot elf_boot_protocol(std::span<const u8> bytes) {
 
 Expected<BootState> load_elf_kernel(const ElfKernel& image, GuestMemory& memory, u64 memory_bytes, u64 rsdp) {
     ElfBoot protocol = elf_boot_protocol(image.kernel);
-    if (protocol == ElfBoot::kNone) return make_error(ErrorCode::kUnsupported, "neither a bzImage, a PVH nor a multiboot kernel");
+    if (protocol == ElfBoot::kNone)
+        return make_error(ErrorCode::kUnsupported, "neither a bzImage, a PVH nor a multiboot kernel");
     if (image.modules.size() > 24) return make_error(ErrorCode::kInvalidArgument, "more than 24 modules");
     Loader loader{memory, std::min<u64>(memory_bytes, 0xC0000000)};
     auto elf = parse_elf(image.kernel);
     u32 entry = 0;
     auto header = multiboot_header(image.kernel);
-    bool by_header = protocol == ElfBoot::kMultiboot && (field<u32>(image.kernel, *header + 4).value_or(0) & 1 << 16);
+    bool by_header =
+        protocol == ElfBoot::kMultiboot && (field<u32>(image.kernel, *header + 4).value_or(0) & 1 << 16);
     if (by_header) {
         auto loaded = load_by_header(image, *header, loader);
         if (!loaded) return tl::unexpected(loaded.error());
         entry = *loaded;
     } else {
-        if (!elf) return make_error(ErrorCode::kCorrupt, "a multiboot kernel without load addresses must be ELF");
+        if (!elf)
+            return make_error(ErrorCode::kCorrupt, "a multiboot kernel without load addresses must be ELF");
         for (const Segment& s : elf->segments) {
             if (s.type != 1 || s.memory_size == 0) continue;
-            if (auto done = loader.segment(image.kernel, s.offset, s.file_size, s.paddr, s.memory_size); !done) return tl::unexpected(done.error());
+            if (auto done = loader.segment(image.kernel, s.offset, s.file_size, s.paddr, s.memory_size);
+                !done)
+                return tl::unexpected(done.error());
         }
         u64 start = elf->entry;
         for (const Segment& s : elf->segments) {  // a virtual entry point becomes physical
-            if (s.type == 1 && elf->entry >= s.vaddr && elf->entry - s.vaddr < s.memory_size) start = elf->entry - s.vaddr + s.paddr;
+            if (s.type == 1 && elf->entry >= s.vaddr && elf->entry - s.vaddr < s.memory_size)
+                start = elf->entry - s.vaddr + s.paddr;
         }
-        if (protocol == ElfBoot::kMultiboot && start >> 32) return make_error(ErrorCode::kCorrupt, "the kernel's entry point {:#x} lies above 4 GiB", start);
+        if (protocol == ElfBoot::kMultiboot && start >> 32)
+            return make_error(ErrorCode::kCorrupt, "the kernel's entry point {:#x} lies above 4 GiB", start);
         entry = static_cast<u32>(start);
     }
     auto modules = place_modules(image, loader);
@@ -258,8 +313,12 @@ Expected<BootState> load_elf_kernel(const ElfKernel& image, GuestMemory& memory,
     }
     static constexpr u64 kDescriptors[] = {0, 0, 0x00CF9B000000FFFF, 0x00CF93000000FFFF};
     for (unsigned i = 0; i < 4; ++i) loader.value(kGdt + i * 8, kDescriptors[i]);
-    if (!loader.strings_fit) return make_error(ErrorCode::kInvalidArgument, "the command lines of kernel and modules are longer than {} KiB together", (kStringsEnd - kStrings) >> 10);
-    if (!loader.ok) return make_error(ErrorCode::kOutOfMemory, "no machine pages left to load the kernel: raise --pool");
+    if (!loader.strings_fit)
+        return make_error(ErrorCode::kInvalidArgument,
+                          "the command lines of kernel and modules are longer than {} KiB together",
+                          (kStringsEnd - kStrings) >> 10);
+    if (!loader.ok)
+        return make_error(ErrorCode::kOutOfMemory, "no machine pages left to load the kernel: raise --pool");
     state.rip = entry;
     state.rsp = kStackTop;
     state.gdt_base = kGdt;

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
-// ELF kernels without firmware: PVH (Xen's HVM direct boot: the XEN_ELFNOTE_PHYS32_ENTRY note) and multiboot 1, 32 and 64-bit ELF,
-// with modules. Both start in flat 32-bit protected mode without paging.
+// ELF kernels without firmware: PVH (Xen's HVM direct boot: the XEN_ELFNOTE_PHYS32_ENTRY note) and multiboot
+// 1, 32 and 64-bit ELF, with modules. Both start in flat 32-bit protected mode without paging.
 #pragma once
 
 #include "bios/linux_boot.h"
@@ -9,7 +9,10 @@ namespace shadowbox {
 
 struct ElfKernel {
     std::vector<u8> kernel;
-    struct Module { std::vector<u8> bytes; std::string command_line; };
+    struct Module {
+        std::vector<u8> bytes;
+        std::string command_line;
+    };
     std::vector<Module> modules;
     std::string command_line;
 };

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
-// Loads a bzImage without firmware, by the Linux boot protocol (Documentation/arch/x86/boot.rst): kernel, command line, initrd, zero
-// page, identity page tables, and the register state of the 64-bit entry point (32-bit for kernels without one).
+// Loads a bzImage without firmware, by the Linux boot protocol (Documentation/arch/x86/boot.rst): kernel,
+// command line, initrd, zero page, identity page tables, and the register state of the 64-bit entry point
+// (32-bit for kernels without one).
 #pragma once
 
 #include <span>
@@ -16,7 +17,7 @@ namespace shadowbox {
 struct BootState {
     bool long_mode = false;
     u64 rip = 0, rsp = 0, rsi = 0, rbx = 0, rax = 0;
-    u64 cr3 = 0;          ///< long mode
+    u64 cr3 = 0;  ///< long mode
     u64 gdt_base = 0;
     u16 gdt_limit = 0;
     u16 code_selector = 0x10, data_selector = 0x18;

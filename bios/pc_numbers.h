@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
-// The numbers of the PC that the tables tell the guest. bios/ may not include devices/; vmm/board.cpp asserts that they are the
-// ones of devices/layout.h.
+// The numbers of the PC that the tables tell the guest. bios/ may not include devices/; vmm/machine/board.cpp
+// asserts that they are the ones of devices/bus/layout.h.
 #pragma once
 
 #include "core/integers.h"

@@ -33,7 +33,9 @@ class Builder {
 };
 
 template <class T>
-void set(std::vector<u8>& bytes, std::size_t at, T value) { memcpy(bytes.data() + at, &value, sizeof value); }
+void set(std::vector<u8>& bytes, std::size_t at, T value) {
+    memcpy(bytes.data() + at, &value, sizeof value);
+}
 
 u8 checksum(const u8* bytes, unsigned size) {
     u8 sum = 0;
@@ -45,7 +47,8 @@ u8 checksum(const u8* bytes, unsigned size) {
 
 SmbiosTables build_smbios(const SmbiosMachine& machine) {
     Builder b;
-    std::vector<u8> bios = {1, 2, 0x00, 0xE8, 3, 0, 0x08, 0, 0, 0, 0, 0, 0, 0, 0, 0x14, 0, 1, 0xFF, 0xFF};  // 10h: a virtual machine
+    std::vector<u8> bios = {1, 2, 0x00, 0xE8, 3, 0,    0x08, 0, 0,    0,
+                            0, 0, 0,    0,    0, 0x14, 0,    1, 0xFF, 0xFF};  // 10h: a virtual machine
     b.add(0, 0x000, bios, {"Shadowbox", "0.1", "11/21/2026"});
     std::vector<u8> system = {1, 2, 3, 0};
     system.insert(system.end(), machine.uuid, machine.uuid + 16);
@@ -68,7 +71,8 @@ SmbiosTables build_smbios(const SmbiosMachine& machine) {
     set<u16>(array, 7, 0xFFFE), set<u16>(array, 9, 1);
     b.add(16, 0x1000, array, {});
     std::vector<u8> module(36);
-    set<u16>(module, 0, 0x1000), set<u16>(module, 2, 0xFFFE), set<u16>(module, 4, 0xFFFF), set<u16>(module, 6, 0xFFFF);
+    set<u16>(module, 0, 0x1000), set<u16>(module, 2, 0xFFFE), set<u16>(module, 4, 0xFFFF),
+        set<u16>(module, 6, 0xFFFF);
     u64 mib = machine.memory_bytes >> 20;
     set<u16>(module, 8, mib < 0x7FFF ? static_cast<u16>(mib) : 0x7FFF);
     module[10] = 9, module[12] = 1, module[14] = 7;

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: MIT
-// SMBIOS 2.8 tables (types 0, 1, 3, 4, 16, 17, 19, 32, 127): what dmidecode shows. For firmware by way of fw_cfg, or in the F segment.
+// SMBIOS 2.8 tables (types 0, 1, 3, 4, 16, 17, 19, 32, 127): what dmidecode shows. For firmware by way of
+// fw_cfg, or in the F segment.
 #pragma once
 
 #include <string>

@@ -17,7 +17,7 @@
 namespace shadowbox {
 
 class Archive {
-   public:
+ public:
     /// An archive that saves.
     Archive() = default;
     /// An archive that loads from `bytes`.
@@ -40,7 +40,7 @@ class Archive {
 
     void raw(void* data, std::size_t size);
 
-   private:
+ private:
     template <class T>
     void field(T& value) {
         if constexpr (std::is_same_v<T, bool>) {

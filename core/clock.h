@@ -17,7 +17,7 @@ constexpr GuestNs kNever = ~GuestNs{0};
 
 /// Where guest time comes from. Safe to call from any thread.
 class GuestClock {
-   public:
+ public:
     virtual ~GuestClock() = default;
     virtual GuestNs now() const = 0;
     /// Seconds since 1970 UTC at guest time 0 (the RTC's base; fixed by the seed under icount).
@@ -28,7 +28,7 @@ class Timer;
 
 /// The timers of one VM, ordered by deadline, then by arming order. Owner: the VM's device lock.
 class TimerQueue {
-   public:
+ public:
     explicit TimerQueue(const GuestClock& clock) : clock_(clock) {}
     TimerQueue(const TimerQueue&) = delete;
     TimerQueue& operator=(const TimerQueue&) = delete;
@@ -42,7 +42,7 @@ class TimerQueue {
     /// Called whenever the earliest deadline moved forward in time (to wake a sleeping thread).
     void on_earlier(std::function<void()> notify) { on_earlier_ = std::move(notify); }
 
-   private:
+ private:
     friend class Timer;
     void insert(Timer& timer);
     void erase(Timer& timer);
@@ -55,7 +55,7 @@ class TimerQueue {
 
 /// One named timer of a device. Unarmed when created; cancels itself when destroyed.
 class Timer {
-   public:
+ public:
     Timer(TimerQueue& queue, std::string name, std::function<void()> expired)
         : queue_(queue), name_(std::move(name)), expired_(std::move(expired)) {}
     ~Timer() { cancel(); }
@@ -69,7 +69,7 @@ class Timer {
     GuestNs deadline() const { return deadline_; }
     const std::string& name() const { return name_; }
 
-   private:
+ private:
     friend class TimerQueue;
     TimerQueue& queue_;
     std::string name_;

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
 // Host and configuration errors as values: what failed, why, what to do. Guest faults are not errors
-// (cpu/fault.h), broken invariants of ours abort (core/check.h).
+// (cpu/state/fault.h), broken invariants of ours abort (core/check.h).
 #pragma once
 
 #include <fmt/format.h>

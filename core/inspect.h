@@ -19,7 +19,7 @@ struct InspectNode {
 
 /// Adds fields below one node. `inspector.field("divisor", d); auto lane = inspector.group("lane 0");`
 class Inspector {
-   public:
+ public:
     explicit Inspector(InspectNode& node) : node_(&node) {}
     template <class T>
     void field(std::string name, const T& value) {
@@ -38,7 +38,7 @@ class Inspector {
         return Inspector(node_->children.back());
     }
 
-   private:
+ private:
     InspectNode* node_;
 };
 

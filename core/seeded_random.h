@@ -8,7 +8,7 @@
 namespace shadowbox {
 
 class SeededRandom {
-   public:
+ public:
     explicit SeededRandom(u64 seed) {
         for (u64& word : state_) {
             seed += 0x9E3779B97F4A7C15ull;
@@ -36,7 +36,7 @@ class SeededRandom {
         archive(state_);
     }
 
-   private:
+ private:
     static u64 rotl(u64 x, int k) { return (x << k) | (x >> (64 - k)); }
     u64 state_[4];
 };

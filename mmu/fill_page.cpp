@@ -72,8 +72,7 @@ PageOutcome fill_page(GuestMemory& memory, Ppn ppn, PageAccess access) {
     }
     switch (entry.state()) {
         case PageState::kUntouched:
-        case PageState::kBallooned:
-            return fill_untouched(memory, ppn, entry, write);
+        case PageState::kBallooned: return fill_untouched(memory, ppn, entry, write);
         case PageState::kZero:
         case PageState::kShared:
             if (write) return break_sharing(memory, ppn, entry, access == PageAccess::kOverwrite);
@@ -82,11 +81,8 @@ PageOutcome fill_page(GuestMemory& memory, Ppn ppn, PageAccess access) {
             // Protected by a remap that gave up: nobody shares the page.
             if (write) entry = entry.unprotect(kProtectCow);
             break;
-        case PageState::kRom:
-            break;
-        default:
-            pmap.unlock(ppn, entry);
-            return PageOutcome::kRefused;
+        case PageState::kRom: break;
+        default: pmap.unlock(ppn, entry); return PageOutcome::kRefused;
     }
     pmap.unlock(ppn, entry);
     return PageOutcome::kReady;

@@ -49,8 +49,8 @@ inline void guest_store(void* host, T value) {
 }
 #endif
 
-/// Orders this thread's accesses of guest memory before and after it. (TSan knows no fences and GCC says so. Guest memory is only
-/// accessed atomically, so it needs none to be free of races; the host still does.)
+/// Orders this thread's accesses of guest memory before and after it. (TSan knows no fences and GCC says so.
+/// Guest memory is only accessed atomically, so it needs none to be free of races; the host still does.)
 inline void guest_fence(std::memory_order order) {
 #if defined(SHADOWBOX_TSAN)
     std::atomic<int> own{0};

@@ -20,7 +20,7 @@ namespace shadowbox {
 
 /// Hears of stores into pages that hold cached code, from any vCPU or device of the VM.
 class CodeWriteListener {
-   public:
+ public:
     virtual ~CodeWriteListener() = default;
     /// Bytes [offset, offset+size) of `ppn` changed. Called on the writing thread after the store.
     virtual void code_written(Ppn ppn, u32 offset, u32 size) = 0;
@@ -28,14 +28,14 @@ class CodeWriteListener {
 
 /// Sees every store into pages set_trace() named, after the store or with it; from vCPU and device threads.
 class WriteTraceListener {
-   public:
+ public:
     virtual ~WriteTraceListener() = default;
     virtual void traced_write(Ppn ppn) = 0;
 };
 
 /// A pinned piece of one guest page, for DMA. While it lives no remap moves the page.
 class PinnedPage {
-   public:
+ public:
     PinnedPage() = default;
     PinnedPage(GuestMemory& memory, Ppn ppn, u8* host, bool written)
         : memory_(&memory), ppn_(ppn), host_(host), written_(written) {}
@@ -46,7 +46,7 @@ class PinnedPage {
     u8* host() const { return host_; }
     Ppn ppn() const { return ppn_; }
 
-   private:
+ private:
     void release();
     GuestMemory* memory_ = nullptr;
     Ppn ppn_;
@@ -55,7 +55,7 @@ class PinnedPage {
 };
 
 class GuestMemory {
-   public:
+ public:
     GuestMemory(MachinePool& pool, Pager& pager, VmId vm);
     ~GuestMemory();
     GuestMemory(const GuestMemory&) = delete;
@@ -109,7 +109,8 @@ class GuestMemory {
     // --- code pages (cpu/'s block caches) ---
     /// Marks bytes of a page as cached code: 64-byte lines; sets the kCode protect reason and drops write
     /// rights.
-    void mark_code(Ppn ppn, u32 offset, u32 size, const SafepointParticipant* holder = SafepointDomain::current());
+    void mark_code(Ppn ppn, u32 offset, u32 size,
+                   const SafepointParticipant* holder = SafepointDomain::current());
     /// True if any marked line overlaps.
     bool overlaps_code(Ppn ppn, u32 offset, u32 size) const;
     /// The vCPU `holder` has no blocks on the page any more. When no vCPU that marked it has: forgets the
@@ -150,7 +151,7 @@ class GuestMemory {
     /// FNV/xxHash of all RAM content in PPN order, untouched pages as zeros: equal for equal guest memories.
     u64 content_hash() const;
 
-   private:
+ private:
     friend class PinnedPage;
     MachinePool& pool_;
     Pager& pager_;

@@ -15,13 +15,14 @@ namespace shadowbox {
 /// device lock. Sizes are 1, 2 or 4 for ports and 1, 2, 4 or 8 for MMIO; what nobody answers reads as
 /// all ones and writes nowhere.
 class MachineBus {
-   public:
+ public:
     virtual ~MachineBus() = default;
     virtual u32 port_read(u16 port, unsigned size) = 0;
     virtual void port_write(u16 port, unsigned size, u32 value) = 0;
     /// REP INS and OUTS: accesses of `size` to one port, one after the other, from or to guest memory by host
-    /// pointer (mmu/guest_access.h). Moves as many elements as have no effect but the data and need no waiting,
-    /// and returns how many; the caller does the next one by port_read() or port_write(). 0 is always right.
+    /// pointer (mmu/guest_access.h). Moves as many elements as have no effect but the data and need no
+    /// waiting, and returns how many; the caller does the next one by port_read() or port_write(). 0 is
+    /// always right.
     virtual u32 port_read_run(u16, unsigned, std::span<u8>) { return 0; }
     virtual u32 port_write_run(u16, unsigned, std::span<const u8>) { return 0; }
     virtual u64 mmio_read(Gpa where, unsigned size) = 0;
@@ -57,14 +58,14 @@ struct ApicMessage {
 
 /// Delivers messages to the local APICs of one VM. Thread safe, takes no device lock.
 class ApicMessageSink {
-   public:
+ public:
     virtual ~ApicMessageSink() = default;
     virtual void deliver(const ApicMessage& message) = 0;
 };
 
 /// Hears of the end of level-triggered interrupts (the IOAPIC). Called by vCPU threads without locks.
 class EoiListener {
-   public:
+ public:
     virtual ~EoiListener() = default;
     virtual void end_of_interrupt(u8 vector) = 0;
 };

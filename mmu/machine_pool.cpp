@@ -180,8 +180,7 @@ void MachinePool::return_batch() {
     // An entry may be stale: the frame was handed out again meanwhile.
     std::erase_if(batch, [&](Mpn mpn) { return state(mpn) != MachineState::kReturning; });
     for (std::size_t first = 0, end; first < batch.size(); first = end) {
-        for (end = first + 1; end < batch.size() && batch[end] == batch[end - 1] + 1; ++end) {
-        }
+        for (end = first + 1; end < batch.size() && batch[end] == batch[end - 1] + 1; ++end) {}
         if (region_.release(batch[first].value << kPageShift, (end - first) << kPageShift)) {
             for (std::size_t i = first; i < end; ++i) frame_is_clean(batch[i]);
         } else {

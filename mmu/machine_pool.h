@@ -59,7 +59,7 @@ struct PoolTotals {
 };
 
 class MachinePool {
-   public:
+ public:
     /// `capacity_pages`: the cap. `max_reserved_pages`: size of the region, at least the cap; more gives room
     /// for aligned blocks. Takes no host memory yet.
     static Expected<std::unique_ptr<MachinePool>> create(u64 capacity_pages, u64 max_reserved_pages);
@@ -111,7 +111,7 @@ class MachinePool {
     /// Gives the memory of all freed pages back to the host now. Otherwise it happens in batches.
     void trim();
 
-   private:
+ private:
     struct Metadata {
         std::atomic<MachineState> state;
         std::atomic<u32> references;

@@ -25,7 +25,7 @@ enum class PageOutcome : u8 {
 };
 
 class Pager {
-   public:
+ public:
     virtual ~Pager() = default;
     /// Zero-fill, break copy-on-write, pop the balloon, later unpatch, decompress, swap in.
     virtual PageOutcome make_resident(GuestMemory& memory, Ppn ppn, PageAccess access) = 0;

@@ -55,7 +55,7 @@ enum ProtectReason : u8 {
 
 /// One word of the pmap, by value.
 class PmapEntry {
-   public:
+ public:
     static constexpr u64 kBusy = 1 << 4, kMoving = 1 << 5, kCached = 1 << 6, kWritten = 1 << 7,
                          kAccessed = 1 << 13;
     static constexpr unsigned kReasonShift = 8, kNumberShift = 24;
@@ -102,12 +102,12 @@ class PmapEntry {
     constexpr PmapEntry unprotect(u8 reasons) const { return without(u64{reasons} << kReasonShift); }
     friend constexpr bool operator==(PmapEntry, PmapEntry) = default;
 
-   private:
+ private:
     u64 word_ = 0;
 };
 
 class Pmap {
-   public:
+ public:
     /// The entry as it is, perhaps busy. MMIO for what was never mapped and beyond the physical space.
     PmapEntry load(Ppn ppn) const {
         const std::atomic<u64>* entry = table_.find(ppn);
@@ -153,7 +153,7 @@ class Pmap {
     };
     Counts count() const;
 
-   private:
+ private:
     PmapEntry wait_stable(Ppn ppn) const;
     PpnTable table_;
 };

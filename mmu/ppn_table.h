@@ -13,7 +13,7 @@
 namespace shadowbox {
 
 class PpnTable {
-   public:
+ public:
     static constexpr unsigned kLeafBits = 14;
     static constexpr unsigned kRootBits = kPhysicalBits - kPageShift - kLeafBits;
     static constexpr u64 kLeafWords = u64{1} << kLeafBits;
@@ -45,7 +45,7 @@ class PpnTable {
         }
     }
 
-   private:
+ private:
     std::unique_ptr<std::atomic<std::atomic<u64>*>[]> root_;
 };
 

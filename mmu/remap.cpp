@@ -79,12 +79,9 @@ void RemapBatch::run() {
 
 u32 RemapBatch::states_of(Kind kind) {
     switch (kind) {
-        case Kind::kDuplicate:
-            return bit(PageState::kZero) | bit(PageState::kShared);
-        case Kind::kShare:
-            return bit(PageState::kResident) | bit(PageState::kShared);
-        default:
-            return bit(PageState::kResident);
+        case Kind::kDuplicate: return bit(PageState::kZero) | bit(PageState::kShared);
+        case Kind::kShare: return bit(PageState::kResident) | bit(PageState::kShared);
+        default: return bit(PageState::kResident);
     }
 }
 
@@ -165,19 +162,15 @@ RemapResult RemapBatch::act(Operation& operation) {
     if (operation.kind != Kind::kProtect && !(states_of(operation.kind) & bit(entry.state())))
         return RemapResult::kState;
     switch (operation.kind) {
-        case Kind::kProtect:
-            return RemapResult::kDone;
+        case Kind::kProtect: return RemapResult::kDone;
         case Kind::kMove:
-        case Kind::kDuplicate:
-            return act_copy(page);
+        case Kind::kDuplicate: return act_copy(page);
         case Kind::kMergeZero:
             if (!all_zero(pool.host(entry.mpn()))) return RemapResult::kDiffers;
             publish(page, PageState::kZero, pool.zero_page().value);
             return RemapResult::kDone;
-        case Kind::kShare:
-            return act_share(operation);
-        case Kind::kEvict:
-            return act_evict(operation);
+        case Kind::kShare: return act_share(operation);
+        case Kind::kEvict: return act_evict(operation);
     }
     return RemapResult::kState;
 }

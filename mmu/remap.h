@@ -35,7 +35,7 @@ enum class RemapResult : u8 {
 const char* remap_result_name(RemapResult result);
 
 class RemapBatch {
-   public:
+ public:
     /// What takes the place of an evicted page: an entry without a machine page (swapped, compressed,
     /// ballooned, ...), or nullopt to leave it. Called with the frozen content; may take long, may not touch
     /// guest memory.
@@ -66,7 +66,7 @@ class RemapBatch {
     std::size_t size() const { return operations_.size(); }
     u64 done() const;
 
-   private:
+ private:
     enum class Kind : u8 { kMove, kShare, kMergeZero, kDuplicate, kProtect, kEvict };
     struct Page {
         GuestMemory* memory;

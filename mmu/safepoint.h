@@ -29,7 +29,7 @@ struct DropRequest {
 
 /// One vCPU's side. `attention` is the word the vCPU polls: any nonzero bit means "leave the fast path".
 class SafepointParticipant {
-   public:
+ public:
     enum Attention : u32 {
         kAttentionSafepoint = 1,  ///< a DropRequest is pending
         kAttentionInterrupt = 2,  ///< an interrupt, NMI, INIT or SIPI may be deliverable
@@ -55,7 +55,7 @@ class SafepointParticipant {
     void clear_hazards();
     bool is_hazard(Ppn ppn) const;
 
-   private:
+ private:
     friend class SafepointDomain;
     class SafepointDomain* domain_ = nullptr;
     VcpuMmu* mmu_ = nullptr;
@@ -72,7 +72,7 @@ class SafepointParticipant {
 /// Marks the vCPU Outside while it takes a lock that a remapping thread may hold (the VM's device lock), or
 /// sleeps. The caller holds no host pointer of guest memory across it.
 class OutsideScope {
-   public:
+ public:
     explicit OutsideScope(SafepointParticipant* participant)
         : participant_(participant && participant->inside() ? participant : nullptr) {
         if (participant_) participant_->leave();
@@ -83,12 +83,12 @@ class OutsideScope {
     OutsideScope(const OutsideScope&) = delete;
     OutsideScope& operator=(const OutsideScope&) = delete;
 
-   private:
+ private:
     SafepointParticipant* participant_;
 };
 
 class SafepointDomain {
-   public:
+ public:
     void add(SafepointParticipant& participant, VcpuMmu& mmu);
     void remove(SafepointParticipant& participant);
     /// Posts `request` to every vCPU and waits until each is Outside or has taken a safepoint since. `self`
@@ -110,7 +110,7 @@ class SafepointDomain {
     /// The participant of the vCPU that is inside guest code on the calling thread, or nullptr.
     static SafepointParticipant* current();
 
-   private:
+ private:
     friend class SafepointParticipant;
     void apply_pending(SafepointParticipant& participant);  // on the participant's thread; takes the mutex
     void wake_waiters();

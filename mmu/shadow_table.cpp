@@ -25,8 +25,9 @@ bool ShadowTable::erase(Entry (&set)[kWays], u64 key) {
 }
 
 VpnRange ShadowTable::insert(Vpn vpn, const Translation& t) {
-    const u64 data = t.ppn.value | u64{t.writable} << 32 | u64{t.user} << 33 | u64{t.executable} << 34 | u64{t.dirty} << 35 |
-                     u64{t.global} << 36 | u64{t.page_shift} << 40 | u64{t.protection_key} << 48;
+    const u64 data = t.ppn.value | u64{t.writable} << 32 | u64{t.user} << 33 | u64{t.executable} << 34 |
+                     u64{t.dirty} << 35 | u64{t.global} << 36 | u64{t.page_shift} << 40 |
+                     u64{t.protection_key} << 48;
     if (t.page_shift > kPageShift) return insert_large(vpn, t, data);
     const VpnRange gone = drop_large(vpn);
     const u64 key = key_of(vpn);
@@ -57,14 +58,16 @@ VpnRange ShadowTable::insert_large(Vpn vpn, const Translation& t, u64 data) {
 
 VpnRange ShadowTable::drop_large(Vpn vpn) {
     const auto erased = [this](Vpn piece) {
-        if (!may_be_large(piece) || !erase(large_[large_set_of(piece)], key_of(first_of(piece)))) return false;
+        if (!may_be_large(piece) || !erase(large_[large_set_of(piece)], key_of(first_of(piece))))
+            return false;
         --large_entries_;
         return true;
     };
     bool any = erased(vpn);
     if (!has_4m_) return any ? VpnRange{first_of(vpn), kPagesPerLarge} : VpnRange{vpn, 1};
     any |= erased(Vpn(vpn.value ^ kPagesPerLarge));
-    return any ? VpnRange{Vpn(vpn.value & ~u64{2 * kPagesPerLarge - 1}), 2 * kPagesPerLarge} : VpnRange{vpn, 1};
+    return any ? VpnRange{Vpn(vpn.value & ~u64{2 * kPagesPerLarge - 1}), 2 * kPagesPerLarge}
+               : VpnRange{vpn, 1};
 }
 
 VpnRange ShadowTable::drop(Vpn vpn) {

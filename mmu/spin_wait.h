@@ -8,7 +8,7 @@
 namespace shadowbox {
 
 class SpinWait {
-   public:
+ public:
     void pause() {
         if (++count_ > 64) {
             yield_thread();
@@ -19,7 +19,7 @@ class SpinWait {
 #endif
     }
 
-   private:
+ private:
     unsigned count_ = 0;
 };
 

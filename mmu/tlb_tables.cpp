@@ -12,7 +12,8 @@ namespace shadowbox {
 namespace {
 u64 draw_page() {
     std::random_device random;
-    return u64{1} << 62 | ((u64{random()} << 32 | random()) & ((u64{1} << 62) - kPageSize));  // bits 63 and 62 differ
+    return u64{1} << 62 |
+           ((u64{random()} << 32 | random()) & ((u64{1} << 62) - kPageSize));  // bits 63 and 62 differ
 }
 }  // namespace
 
@@ -64,7 +65,8 @@ void VcpuMmu::Tables::empty(unsigned context_number, unsigned i, unsigned sides)
     }
     for (bool global : {false, true}) {
         const Which which = global ? Which::kGlobal : Which::kNonGlobal;
-        const bool holds = (in.readable(i) && concerns(in.read_ppn[i], which)) || (in.writable(i) && concerns(in.write_ppn[i], which));
+        const bool holds = (in.readable(i) && concerns(in.read_ppn[i], which)) ||
+                           (in.writable(i) && concerns(in.write_ppn[i], which));
         if (!holds) data_filled[global].remove(i, u32{1} << context_number);
     }
 }
@@ -85,7 +87,8 @@ void VcpuMmu::Tables::flush_front(u32 contexts, Which which) {
     sweep(
         contexts, which,
         [&](TlbContext& context, unsigned i) {
-            return (concerns(context.read_ppn[i], which) ? kReadSide : 0) | (concerns(context.write_ppn[i], which) ? kWriteSide : 0);
+            return (concerns(context.read_ppn[i], which) ? kReadSide : 0) |
+                   (concerns(context.write_ppn[i], which) ? kWriteSide : 0);
         },
         [&](CodeTlbEntry& entry) { return concerns(entry.ppn_word, which); });
 }

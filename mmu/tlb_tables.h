@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: MIT
 // All translation caches of one vCPU in one piece of memory: 8 PCID slots of three front TLBs (user,
 // supervisor, supervisor with AC) and a shadow table each, and the shadow table of global translations. For
-// every TLB index a mask tells which of the 24 contexts have that entry filled, and a bit whether any has, so a flush or an
-// INVLPG touches filled entries only.
+// every TLB index a mask tells which of the 24 contexts have that entry filled, and a bit whether any has, so
+// a flush or an INVLPG touches filled entries only.
 #pragma once
 
 #include "core/host/memory_map.h"
@@ -49,8 +49,8 @@ struct VcpuMmu::Tables {
     void drop_front(const VpnRange& range, u32 contexts, Which which);
     /// What to empty of a data entry.
     static constexpr unsigned kReadSide = 1, kWriteSide = 2;
-    /// Calls `data(TlbContext&, index)` for every filled entry with a side that `which` concerns, which tells the sides to empty,
-    /// and `code(CodeTlbEntry&)`; true from that empties the entry.
+    /// Calls `data(TlbContext&, index)` for every filled entry with a side that `which` concerns, which tells
+    /// the sides to empty, and `code(CodeTlbEntry&)`; true from that empties the entry.
     template <class Data, class Code>
     void sweep(u32 contexts, Which which, Data data, Code code);
     void empty(unsigned context_number, unsigned i, unsigned sides);
@@ -81,29 +81,31 @@ struct VcpuMmu::Tables {
             for (unsigned word = 0; word < Entries / 64; ++word) {
                 for (u64 rest = indices[word]; rest; rest &= rest - 1) {
                     const unsigned i = word * 64 + static_cast<unsigned>(__builtin_ctzll(rest));
-                    for (u32 in = contexts[i] & wanted; in; in &= in - 1) visit(i, static_cast<unsigned>(__builtin_ctz(in)));
+                    for (u32 in = contexts[i] & wanted; in; in &= in - 1)
+                        visit(i, static_cast<unsigned>(__builtin_ctz(in)));
                 }
             }
         }
     };
-    /// [1]: those with a global translation; [0]: those with another. A new process drops the latter, by far the fewer. A bit may
-    /// outlive its translation.
+    /// [1]: those with a global translation; [0]: those with another. A new process drops the latter, by far
+    /// the fewer. A bit may outlive its translation.
     Filled<kTlbEntries> data_filled[2];
     Filled<kCodeTlbEntries> code_filled[2];
     bool write_right_lost = false;
 
-    /// How many entries hold a right to write, by a hash of the page: most pages that become code have none, which is known
-    /// without looking through the entries. A count that reaches its limit stays there. PPN 0 is not told from none. Counts of
-    /// neighbours are neighbours: programs and the kernel go through memory in order, and each fill comes here twice.
+    /// How many entries hold a right to write, by a hash of the page: most pages that become code have none,
+    /// which is known without looking through the entries. A count that reaches its limit stays there. PPN 0
+    /// is not told from none. Counts of neighbours are neighbours: programs and the kernel go through memory
+    /// in order, and each fill comes here twice.
     class Writers {
-       public:
+     public:
         void replace(u64 old_word, u64 new_word) {
             if (u8& count = counts_[place(old_word)]; old_word && count != kLimit) --count;
             if (u8& count = counts_[place(new_word)]; new_word && count != kLimit) ++count;
         }
         bool none(Ppn ppn) const { return ppn.value && !counts_[place(ppn.value)]; }
 
-       private:
+     private:
         static constexpr unsigned kBits = 16;
         static constexpr u8 kLimit = 255;
         static unsigned place(u64 ppn_word) {
@@ -122,12 +124,16 @@ struct VcpuMmu::Tables {
         in.empty_write(i);
     }
 
-   private:
+ private:
     Memory& memory() { return *reinterpret_cast<Memory*>(map.data()); }
     void drop_data(Vpn vpn, u32 contexts, Which which);
     void drop_code(Vpn vpn, u32 contexts, Which which);
-    static bool concerns(bool global, Which which) { return which == Which::kAll || global == (which == Which::kGlobal); }
-    static bool concerns(u64 ppn_word, Which which) { return concerns((ppn_word & kGlobalEntry) != 0, which); }
+    static bool concerns(bool global, Which which) {
+        return which == Which::kAll || global == (which == Which::kGlobal);
+    }
+    static bool concerns(u64 ppn_word, Which which) {
+        return concerns((ppn_word & kGlobalEntry) != 0, which);
+    }
     /// Contexts whose entry of an index may hold what `which` concerns.
     template <unsigned Entries>
     static u32 filled(const Filled<Entries> (&lists)[2], unsigned i, Which which) {
@@ -145,14 +151,17 @@ void VcpuMmu::Tables::sweep(u32 contexts, Which which, Data data, Code code) {
     for (bool global : {false, true}) {
         if (!concerns(global, which)) continue;
         data_filled[global].for_each(contexts, [&](unsigned i, unsigned number) {
-            // Nothing to empty: then the bit had outlived its translation, unless the caller chooses by more than `which`.
+            // Nothing to empty: then the bit had outlived its translation, unless the caller chooses by more
+            // than `which`.
             const unsigned sides = data(context(number), i);
             if (sides || which != Which::kAll) empty(number, i, sides);
         });
         code_filled[global].for_each(contexts, [&](unsigned i, unsigned number) {
             CodeTlbEntry& entry = context(number).code[i];
-            if (code(entry)) empty(number, i, entry);
-            else if (which != Which::kAll) code_filled[global].remove(i, u32{1} << number);
+            if (code(entry))
+                empty(number, i, entry);
+            else if (which != Which::kAll)
+                code_filled[global].remove(i, u32{1} << number);
         });
     }
 }

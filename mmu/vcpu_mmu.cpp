@@ -40,7 +40,8 @@ Resolved VcpuMmu::refuse(PageOutcome outcome, Ppn ppn) {
     const ShadowTable &own = tables_->shadow(slot_), &global = tables_->global();
     // Kernels map themselves high and global: a guess at which table knows the page, no more.
     const bool high = gva.value >> 63;
-    if (!(high ? global : own).find(gva.vpn(), found) && !(high ? own : global).find(gva.vpn(), found)) return false;
+    if (!(high ? global : own).find(gva.vpn(), found) && !(high ? own : global).find(gva.vpn(), found))
+        return false;
     // A hit without the needed right walks again before it faults: the guest may have widened the rights
     // or need its D bit set.
     if (!access_allowed(control_, found, access) || (access.write && !found.dirty)) return false;
@@ -63,7 +64,8 @@ tl::expected<Translation, Resolved> VcpuMmu::walk(Gva gva, WalkAccess access) {
             refuse(failure.refused ? PageOutcome::kRefused : PageOutcome::kWait, failure.wait_ppn));
     }
     ++counters_.faults;
-    // A fault invalidates what is cached for the address, of a large page all pieces (SDM 3A 4.10.4.1, "page faults").
+    // A fault invalidates what is cached for the address, of a large page all pieces (SDM 3A 4.10.4.1, "page
+    // faults").
     tables_->drop_front(tables_->shadow(slot_).drop(vpn), Tables::contexts_of(slot_), Tables::Which::kAll);
     const VpnRange large = tables_->global().drop(vpn);
     if (!large.single()) tables_->drop_front(large, Tables::all_contexts(), Tables::Which::kGlobal);
@@ -73,18 +75,21 @@ tl::expected<Translation, Resolved> VcpuMmu::walk(Gva gva, WalkAccess access) {
     return tl::unexpected(fault);
 }
 
-/// Enters a finished walk: from now on its translation is all that the shadow tables know of the page, whatever they had with the
-/// G bit or the page size as it was. (The front TLB may keep old ones of 4 KiB pages, which INVLPG finds there by itself.)
+/// Enters a finished walk: from now on its translation is all that the shadow tables know of the page,
+/// whatever they had with the G bit or the page size as it was. (The front TLB may keep old ones of 4 KiB
+/// pages, which INVLPG finds there by itself.)
 void VcpuMmu::remember(Vpn vpn, const Translation& walked) {
     ShadowTable &own = tables_->shadow(slot_), &global = tables_->global();
     const VpnRange from_own = walked.global ? own.drop(vpn) : own.insert(vpn, walked);
     const VpnRange from_global = walked.global ? global.insert(vpn, walked) : global.drop(vpn);
-    if (!from_own.single()) tables_->drop_front(from_own, Tables::contexts_of(slot_), Tables::Which::kNonGlobal);
-    if (!from_global.single()) tables_->drop_front(from_global, Tables::all_contexts(), Tables::Which::kGlobal);
+    if (!from_own.single())
+        tables_->drop_front(from_own, Tables::contexts_of(slot_), Tables::Which::kNonGlobal);
+    if (!from_global.single())
+        tables_->drop_front(from_global, Tables::all_contexts(), Tables::Which::kGlobal);
 }
 
-[[gnu::always_inline]] inline void VcpuMmu::fill(Gva gva, const Translation& t, u8* page, MemoryAccess access, unsigned privilege,
-                                                 bool may_write) {
+[[gnu::always_inline]] inline void VcpuMmu::fill(Gva gva, const Translation& t, u8* page, MemoryAccess access,
+                                                 unsigned privilege, bool may_write) {
     ++counters_.tlb_fills;
     u64 tag = gva.value & ~kPageOffsetMask;
     u64 ppn_word = t.ppn.value | (t.global ? kGlobalEntry : 0);
@@ -92,14 +97,16 @@ void VcpuMmu::remember(Vpn vpn, const Translation& walked) {
     u32 bit = u32{1} << (slot_ * kPrivileges + privilege);
     if (access == MemoryAccess::kExecute) {
         unsigned i = TlbContext::code_index(tag);
-        context.code[i] = CodeTlbEntry{tag, reinterpret_cast<u64>(page) - tag, ppn_word, TlbContext::code_key(tag, t.ppn.value)};
+        context.code[i] = CodeTlbEntry{tag, reinterpret_cast<u64>(page) - tag, ppn_word,
+                                       TlbContext::code_key(tag, t.ppn.value)};
         tables_->code_filled[t.global].add(i, bit);
         return;
     }
     unsigned i = TlbContext::index(tag);
     const TlbEntry& entry = context.data[i];
     bool may_read = access_allowed(control_, t, walk_access(MemoryAccess::kRead, privilege));
-    // The side that was asked for; the other one if that drives no other page out. What it holds of this page is out of date.
+    // The side that was asked for; the other one if that drives no other page out. What it holds of this page
+    // is out of date.
     const bool write = access == MemoryAccess::kWrite;
     if (entry.read_tag == tag || (may_read && (!write || !context.readable(i)))) {
         may_read ? context.set_read(i, tag, page, ppn_word) : context.empty_read(i);
@@ -111,7 +118,8 @@ void VcpuMmu::remember(Vpn vpn, const Translation& walked) {
     tables_->data_filled[t.global].add(i, bit);
 }
 
-[[gnu::always_inline]] inline Resolved VcpuMmu::attach(Gva gva, const Translation& t, MemoryAccess access, unsigned privilege) {
+[[gnu::always_inline]] inline Resolved VcpuMmu::attach(Gva gva, const Translation& t, MemoryAccess access,
+                                                       unsigned privilege) {
     Ppn ppn = memory_.apply_a20(start_of(t.ppn)).ppn();
     Pmap& pmap = memory_.pmap();
     bool write = access == MemoryAccess::kWrite;
@@ -188,7 +196,8 @@ void VcpuMmu::wait_for_page() {
 // --- context switches ---
 
 void VcpuMmu::select_context() {
-    for (u32 privilege : {kUser, kSupervisor, kSupervisorWithAc}) selected_.contexts[privilege] = &tables_->context(slot_, privilege);
+    for (u32 privilege : {kUser, kSupervisor, kSupervisorWithAc})
+        selected_.contexts[privilege] = &tables_->context(slot_, privilege);
     if (!(control_.cr4 & cr::kSmap)) selected_.contexts[kSupervisorWithAc] = nullptr;
     selected_.context = &tables_->context(slot_, selected_.privilege);
 }
@@ -221,7 +230,8 @@ void VcpuMmu::for_each_entry(const std::function<void(Vpn, Ppn, const char*)>& v
         };
         for (unsigned i = 0; i < kTlbEntries; ++i) {
             const TlbEntry& entry = context.data[i];
-            const bool read = context.readable(i), write = context.writable(i), same = read && write && entry.read_tag == entry.write_tag;
+            const bool read = context.readable(i), write = context.writable(i),
+                       same = read && write && entry.read_tag == entry.write_tag;
             if (read) show(entry.read_tag, context.read_ppn[i], true, same, false);
             if (write && !same) show(entry.write_tag, context.write_ppn[i], false, true, false);
         }

@@ -34,16 +34,17 @@ struct Resolved {
     u32 error_code = 0;
 };
 
-/// Counters of one vCPU's translation path; rows of `info counters`. A TLB fill with paging on was answered by the shadow
-/// tables (`shadow_hits`; `large_hits` of them by an entry for a large page) or by a page walk.
+/// Counters of one vCPU's translation path; rows of `info counters`. A TLB fill with paging on was answered
+/// by the shadow tables (`shadow_hits`; `large_hits` of them by an entry for a large page) or by a page walk.
 struct MmuCounters {
-    u64 tlb_fills = 0, shadow_hits = 0, large_hits = 0, walks = 0, faults = 0, context_switches = 0, full_flushes = 0,
-        page_flushes = 0,
-        pages_moved = 0;  ///< pages that had content and changed their MPN for a write of this vCPU (copy-on-write)
+    u64 tlb_fills = 0, shadow_hits = 0, large_hits = 0, walks = 0, faults = 0, context_switches = 0,
+        full_flushes = 0, page_flushes = 0,
+        pages_moved =
+            0;  ///< pages that had content and changed their MPN for a write of this vCPU (copy-on-write)
 };
 
 class VcpuMmu {
-   public:
+ public:
     explicit VcpuMmu(GuestMemory& memory);
     ~VcpuMmu();
     VcpuMmu(const VcpuMmu&) = delete;
@@ -55,12 +56,14 @@ class VcpuMmu {
     TlbContext* implicit_supervisor_context() const { return selected_.contexts[kSupervisor]; }
     /// Privileges, as numbers of a PCID slot's contexts.
     static constexpr u32 kUser = 0, kSupervisor = 1, kSupervisorWithAc = 2;
-    /// What set_privilege() chose, and what there is to choose from. Emitted code (cpu/jit) chooses as set_privilege() does.
+    /// What set_privilege() chose, and what there is to choose from. Emitted code (cpu/jit) chooses as
+    /// set_privilege() does.
     struct Selected {
         TlbContext* context = nullptr;
-        TlbContext* contexts[3] = {};  ///< of the current PCID slot, by privilege; the last one with CR4.SMAP only
+        TlbContext* contexts[3] =
+            {};  ///< of the current PCID slot, by privilege; the last one with CR4.SMAP only
         u32 privilege = kSupervisor;
-        bool ac = false;               ///< EFLAGS.AC as last told
+        bool ac = false;  ///< EFLAGS.AC as last told
     };
     const Selected& selected() const { return selected_; }
 
@@ -117,7 +120,7 @@ class VcpuMmu {
     /// Entries for large pages in all shadow tables, now.
     unsigned large_entries() const;
 
-   private:
+ private:
     GuestMemory& memory_;
     PagingControl control_;
     Selected selected_;
@@ -126,7 +129,7 @@ class VcpuMmu {
     std::unique_ptr<Tables> tables_;
     SafepointParticipant* participant_ = nullptr;
     Ppn wait_ppn_;
-    unsigned slot_ = 0;              // current PCID slot
+    unsigned slot_ = 0;  // current PCID slot
     bool fill_both_sides_ = false;
     std::unique_ptr<u8[]> scratch_;  // where stores to ROM go
 
@@ -137,8 +140,8 @@ class VcpuMmu {
     tl::expected<Translation, Resolved> walk(Gva gva, WalkAccess access);
     void remember(Vpn vpn, const Translation& walked);
     Resolved attach(Gva gva, const Translation& translation, MemoryAccess access, unsigned privilege);
-    void fill(Gva gva, const Translation& translation, u8* page, MemoryAccess access,
-              unsigned privilege, bool may_write);
+    void fill(Gva gva, const Translation& translation, u8* page, MemoryAccess access, unsigned privilege,
+              bool may_write);
     WalkAccess walk_access(MemoryAccess access, unsigned privilege) const;
     Resolved refuse(PageOutcome outcome, Ppn ppn);
 };

@@ -87,7 +87,8 @@ void VcpuMmu::flush_all() {
 
 void VcpuMmu::invlpg(Gva gva) {
     ++counters_.page_flushes;
-    tables_->drop_front(tables_->shadow(slot_).drop(gva.vpn()), Tables::contexts_of(slot_), Tables::Which::kAll);
+    tables_->drop_front(tables_->shadow(slot_).drop(gva.vpn()), Tables::contexts_of(slot_),
+                        Tables::Which::kAll);
     // Global translations of the page go in every PCID.
     tables_->drop_front(tables_->global().drop(gva.vpn()), Tables::all_contexts(), Tables::Which::kGlobal);
 }
@@ -109,8 +110,10 @@ void VcpuMmu::invpcid(unsigned type, u16 pcid, Gva gva) {
     if (found < 0) return;
     unsigned slot = static_cast<unsigned>(found);
     VpnRange gone{Vpn(), 0, true};
-    if (type == 0) gone = tables_->shadow(slot).drop(gva.vpn());
-    else tables_->shadow(slot).flush();
+    if (type == 0)
+        gone = tables_->shadow(slot).drop(gva.vpn());
+    else
+        tables_->shadow(slot).flush();
     tables_->drop_front(gone, Tables::contexts_of(slot), Tables::Which::kNonGlobal);
 }
 
@@ -135,9 +138,13 @@ bool VcpuMmu::apply(const DropRequest& request) {
     };
     auto code = [&](CodeTlbEntry& entry) { return !request.write_only && named(entry.ppn_word); };
     auto has_writer = [&](Ppn ppn) { return !tables_->writers.none(ppn); };
-    const bool concerned = request.everything || (request.write_only ? std::any_of(sorted.begin(), sorted.end(), has_writer) : !sorted.empty());
-    if (concerned) tables_->sweep(Tables::all_contexts(), Tables::Which::kAll, data, code);
-    else tables_->forget_slots(Tables::all_contexts());  // which outlive the entries that they came from
+    const bool concerned =
+        request.everything ||
+        (request.write_only ? std::any_of(sorted.begin(), sorted.end(), has_writer) : !sorted.empty());
+    if (concerned)
+        tables_->sweep(Tables::all_contexts(), Tables::Which::kAll, data, code);
+    else
+        tables_->forget_slots(Tables::all_contexts());  // which outlive the entries that they came from
     // The flag covers entries replaced since the last safepoint: their pointers may have been in use until
     // now.
     return std::exchange(tables_->write_right_lost, false);

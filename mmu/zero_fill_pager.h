@@ -8,7 +8,7 @@
 namespace shadowbox {
 
 class ZeroFillPager : public Pager {
-   public:
+ public:
     PageOutcome make_resident(GuestMemory& memory, Ppn ppn, PageAccess access) override;
     void wait_resident(GuestMemory& memory, Ppn ppn) override;
 };

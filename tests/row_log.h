@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
-// Which rows of opcodes.def a test program executed, and in which test: appended to the file that the environment variable
-// SB_ROW_LOG names, as "row number, space, test" lines. host_compare --coverage reads it.
+// Which rows of opcodes.def a test program executed, and in which test: appended to the file that the
+// environment variable SB_ROW_LOG names, as "row number, space, test" lines. host_compare --coverage reads
+// it.
 #pragma once
 
 #include <cstdio>
@@ -9,7 +10,7 @@
 #include <string>
 #include <utility>
 
-#include "cpu/opcode_row.h"
+#include "cpu/decode/opcode_row.h"
 
 namespace shadowbox {
 

@@ -5,9 +5,9 @@
 
 #include "core/host/stream.h"
 #include "core/log.h"
-#include "ui/option_table.h"
-#include "ui/sdl_display.h"
-#include "ui/session.h"
+#include "ui/display/sdl_display.h"
+#include "ui/options/option_table.h"
+#include "ui/session/session.h"
 
 namespace shadowbox {
 

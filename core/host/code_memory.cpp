@@ -31,13 +31,16 @@ Expected<CodeMemory> CodeMemory::reserve(u64 size) {
     memory.size_ = (size + 4095) & ~u64{4095};
     void* write = mmap(nullptr, memory.size_, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
     if (write != MAP_FAILED) memory.writable_ = static_cast<u8*>(write);
-    // An old size of 0 maps shared pages a second time. Being anonymous, they are memory that perf looks up in its map file.
+    // An old size of 0 maps shared pages a second time. Being anonymous, they are memory that perf looks up
+    // in its map file.
     void* execute = memory.writable_ ? mremap(memory.writable_, 0, memory.size_, MREMAP_MAYMOVE) : MAP_FAILED;
     if (execute != MAP_FAILED) memory.executable_ = static_cast<u8*>(execute);
     const bool permitted = memory.executable_ && mprotect(execute, memory.size_, PROT_READ | PROT_EXEC) == 0;
     int why = errno;
     if (!permitted) {
-        return make_error(ErrorCode::kOutOfMemory, "cannot map {} MiB for translated code: {} (try -accel interp)", size >> 20, errno_text(why));
+        return make_error(ErrorCode::kOutOfMemory,
+                          "cannot map {} MiB for translated code: {} (try -accel interp)", size >> 20,
+                          errno_text(why));
     }
     return memory;
 }

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
-// Memory for emitted host code: the same pages mapped twice, once to write and once to execute, so that no page is ever both
-// (W^X). Offsets are the same in both views; relative jumps may be computed in either.
+// Memory for emitted host code: the same pages mapped twice, once to write and once to execute, so that no
+// page is ever both (W^X). Offsets are the same in both views; relative jumps may be computed in either.
 #pragma once
 
 #include "core/error.h"

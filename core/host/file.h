@@ -13,7 +13,7 @@
 namespace shadowbox {
 
 class File {
-   public:
+ public:
     enum class Mode {
         kReadOnly,
         kReadWrite,  ///< must exist
@@ -48,7 +48,7 @@ class File {
     Expected<void> lock_shared();
     Expected<void> lock_exclusive();
 
-   private:
+ private:
     Expected<void> lock(bool exclusive);
     int descriptor_ = -1;
     std::string path_;

@@ -14,14 +14,10 @@ namespace shadowbox {
 namespace {
 int protection_bits(MemoryMap::Protection protection) {
     switch (protection) {
-        case MemoryMap::Protection::kNone:
-            return PROT_NONE;
-        case MemoryMap::Protection::kRead:
-            return PROT_READ;
-        case MemoryMap::Protection::kReadWrite:
-            return PROT_READ | PROT_WRITE;
-        case MemoryMap::Protection::kReadWriteExecute:
-            return PROT_READ | PROT_WRITE | PROT_EXEC;
+        case MemoryMap::Protection::kNone: return PROT_NONE;
+        case MemoryMap::Protection::kRead: return PROT_READ;
+        case MemoryMap::Protection::kReadWrite: return PROT_READ | PROT_WRITE;
+        case MemoryMap::Protection::kReadWriteExecute: return PROT_READ | PROT_WRITE | PROT_EXEC;
     }
     return PROT_NONE;
 }

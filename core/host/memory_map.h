@@ -9,7 +9,7 @@
 namespace shadowbox {
 
 class MemoryMap {
-   public:
+ public:
     enum class Backing {
         kAnonymous,  ///< private memory of this process
         kShared,     ///< a nameless file in memory, which other processes can be given
@@ -38,7 +38,7 @@ class MemoryMap {
     /// Changes the protection of whole host pages.
     bool protect(u64 offset, u64 size, Protection protection);
 
-   private:
+ private:
     u8* data_ = nullptr;
     u64 size_ = 0;
     int descriptor_ = -1;  // of the backing file, kShared only

@@ -92,7 +92,8 @@ void PollLoop::main() {
             if (stopping_) return;
             for (auto& [handle, watch] : watches_) {
                 if (!watch.read && !watch.write) continue;  // poll would report a hang-up forever
-                polls_.add(watch.descriptor, (watch.read ? PollSet::kRead : 0u) | (watch.write ? PollSet::kWrite : 0u));
+                polls_.add(watch.descriptor,
+                           (watch.read ? PollSet::kRead : 0u) | (watch.write ? PollSet::kWrite : 0u));
                 handles.push_back(handle);
             }
         }

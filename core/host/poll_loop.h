@@ -18,7 +18,7 @@
 namespace shadowbox {
 
 class PollLoop {
-   public:
+ public:
     /// `readable` is also set when the other end is gone: the read then says so.
     using Ready = std::function<void(bool readable, bool writable)>;
 
@@ -35,7 +35,7 @@ class PollLoop {
     /// Runs `work` on the thread soon.
     void post(std::function<void()> work);
 
-   private:
+ private:
     struct Watch {
         int descriptor;
         bool read, write;

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: MIT
-// Waiting for several host file descriptors at once, and a pipe that interrupts the wait. For threads that serve sockets.
+// Waiting for several host file descriptors at once, and a pipe that interrupts the wait. For threads that
+// serve sockets.
 #pragma once
 
 #include <memory>

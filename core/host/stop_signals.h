@@ -10,14 +10,14 @@ namespace shadowbox {
 class PollLoop;
 
 class StopSignals {
-   public:
+ public:
     /// `received` runs once for each signal.
     StopSignals(PollLoop& loop, std::function<void()> received);
     ~StopSignals();
     StopSignals(const StopSignals&) = delete;
     StopSignals& operator=(const StopSignals&) = delete;
 
-   private:
+ private:
     PollLoop& loop_;
     unsigned watch_ = 0;
 };

@@ -18,7 +18,7 @@ struct StreamResult {
 };
 
 class Stream {
-   public:
+ public:
     Stream() = default;
     Stream(Stream&& other) noexcept;
     Stream& operator=(Stream&& other) noexcept;
@@ -49,7 +49,7 @@ class Stream {
     /// The TCP port a listening socket got (tests listen on port 0).
     u16 local_port() const;
 
-   private:
+ private:
     explicit Stream(int descriptor, bool socket) : descriptor_(descriptor), socket_(socket) {}
     int descriptor_ = -1;
     bool socket_ = false, owned_ = true;

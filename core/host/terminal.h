@@ -9,7 +9,7 @@ namespace shadowbox {
 bool is_terminal(int stream);
 
 class RawTerminal {
-   public:
+ public:
     /// Switches stdin's terminal to raw mode: no echo, no line editing, and no signals from keys unless
     /// `keep_signals`. Does nothing if stdin is no terminal or another RawTerminal lives.
     explicit RawTerminal(bool keep_signals = false);
@@ -18,7 +18,7 @@ class RawTerminal {
     RawTerminal& operator=(const RawTerminal&) = delete;
     bool active() const { return active_; }
 
-   private:
+ private:
     bool active_ = false;
 };
 

@@ -21,13 +21,13 @@ unsigned process_id();
 
 /// A binary event. signal() before the wait is not lost. Any number of signallers, one waiter.
 class WakeEvent {
-   public:
+ public:
     static constexpr u64 kForever = ~u64{0};
     /// Returns true if signalled (and takes the signal), false when `deadline` (host_monotonic_ns) passed.
     bool wait_until(u64 deadline);
     void signal();
 
-   private:
+ private:
     std::mutex mutex_;
     std::condition_variable changed_;
     bool signalled_ = false;

@@ -1,12 +1,13 @@
 // SPDX-License-Identifier: MIT
-// How translations go: one by one with their blocks, and by region. The code memory is filled region by region; when all are full the
-// oldest is evicted. Its blocks stay decoded and count again, so that what is hot soon has code once more.
-// Evictions happen in translate(), on the vCPU's thread while it is in C++ with no emitted code to return to; no other thread enters this
-// vCPU's code. So the memory can be written at once: the grace period is over.
+// How translations go: one by one with their blocks, and by region. The code memory is filled region by
+// region; when all are full the oldest is evicted. Its blocks stay decoded and count again, so that what is
+// hot soon has code once more. Evictions happen in translate(), on the vCPU's thread while it is in C++ with
+// no emitted code to return to; no other thread enters this vCPU's code. So the memory can be written at
+// once: the grace period is over.
 #include <algorithm>
 
 #include "cpu/jit/jit.h"
-#include "cpu/vcpu.h"
+#include "cpu/state/vcpu.h"
 
 namespace shadowbox::jit {
 
@@ -43,8 +44,11 @@ void Jit::clear(Region& region) {
 }
 
 u64 Jit::bytes_used() const {
-    auto used = [](const Region& r, const u8* hot, const u8* cold) { return static_cast<u64>(hot - r.begin + (cold - r.cold_begin)); };
-    u64 bytes = static_cast<u64>(regions_[0].begin - memory_.writable()) + used(regions_[region_], emitter_.cursor, cold_cursor_);
+    auto used = [](const Region& r, const u8* hot, const u8* cold) {
+        return static_cast<u64>(hot - r.begin + (cold - r.cold_begin));
+    };
+    u64 bytes = static_cast<u64>(regions_[0].begin - memory_.writable()) +
+                used(regions_[region_], emitter_.cursor, cold_cursor_);
     for (unsigned i = 0; i < kCodeRegions; ++i) {
         if (i != region_) bytes += used(regions_[i], regions_[i].used, regions_[i].cold_used);
     }
@@ -106,8 +110,10 @@ void Jit::evict(unsigned number) {
         // Links out of the region, also those of translations that were dead already.
         for (u32* next = &block.code.incoming; *next;) {
             Link& in = link(*next);
-            if (*next >> kRegionShift == number) *next = in.next_incoming;
-            else next = &in.next_incoming;
+            if (*next >> kRegionShift == number)
+                *next = in.next_incoming;
+            else
+                next = &in.next_incoming;
         }
     });
     clear(region);

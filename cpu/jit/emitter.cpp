@@ -26,8 +26,10 @@ void Emitter::modrm(u8 reg, const Operand2& rm) {
     } else {
         byte(static_cast<u8>(mod | r | low));
     }
-    if (mod == 0x40) byte(static_cast<u8>(m.disp));
-    else if (mod == 0x80) dword(static_cast<u32>(m.disp));
+    if (mod == 0x40)
+        byte(static_cast<u8>(m.disp));
+    else if (mod == 0x80)
+        dword(static_cast<u32>(m.disp));
 }
 
 void Emitter::op(const Opcode& opcode, u8 reg, const Operand2& rm, bool lock) {
@@ -41,7 +43,8 @@ void Emitter::op(const Opcode& opcode, u8 reg, const Operand2& rm, bool lock) {
     } else if (rm.reg & 8) {
         rex |= 0x41;
     }
-    if (opcode.byte_reg && ((reg >= 4 && reg < 8) || (!rm.is_memory && rm.reg >= 4 && rm.reg < 8))) rex |= 0x40;
+    if (opcode.byte_reg && ((reg >= 4 && reg < 8) || (!rm.is_memory && rm.reg >= 4 && rm.reg < 8)))
+        rex |= 0x40;
     if (rex) byte(rex);
     if (opcode.map) byte(0x0F);
     if (opcode.map == 2) byte(0x38);

@@ -9,10 +9,16 @@ Form2 form_of_step(const Step& s) {
     Form2 form{s.insn.osize == 1 ? 2u : s.insn.osize == 2 ? 4u : 8u, false, false};
     for (Operand o : s.row->operands) {
         switch (o) {
-            case Operand::Eb: case Operand::Gb: form.bytes = 1; break;
-            case Operand::AL: form.bytes = 1; form.accumulator = true; break;
+            case Operand::Eb:
+            case Operand::Gb: form.bytes = 1; break;
+            case Operand::AL:
+                form.bytes = 1;
+                form.accumulator = true;
+                break;
             case Operand::rAX: form.accumulator = true; break;
-            case Operand::Ib: case Operand::Ibs: case Operand::Iz: form.immediate = true; break;
+            case Operand::Ib:
+            case Operand::Ibs:
+            case Operand::Iz: form.immediate = true; break;
             default: break;
         }
     }
@@ -30,20 +36,36 @@ u32 compared_registers(const Step& s) {
 bool is_direct_jump(const Step& s) { return has_relative_target(*s.row); }
 
 bool is_conditional_jump(const Step& s) {
-    return (s.row->map == OpMap::M0 && (s.row->opcode & 0xF0) == 0x70) || (s.row->map == OpMap::M0F && (s.row->opcode & 0xF0) == 0x80);
+    return (s.row->map == OpMap::M0 && (s.row->opcode & 0xF0) == 0x70) ||
+           (s.row->map == OpMap::M0F && (s.row->opcode & 0xF0) == 0x80);
 }
 
-bool is_pause(const Step& s) { return s.row->map == OpMap::M0 && s.row->opcode == 0x90 && s.row->prefix == OpPrefix::PF3; }
+bool is_pause(const Step& s) {
+    return s.row->map == OpMap::M0 && s.row->opcode == 0x90 && s.row->prefix == OpPrefix::PF3;
+}
 
 bool is_avx(const OpcodeRow& row) {
-    return row.feature == OpFeature::Avx || row.feature == OpFeature::Avx2 || row.feature == OpFeature::Fma || row.feature == OpFeature::F16c;
+    return row.feature == OpFeature::Avx || row.feature == OpFeature::Avx2 || row.feature == OpFeature::Fma ||
+           row.feature == OpFeature::F16c;
 }
 
 bool needs_state(const OpcodeRow& row) {
     switch (row.feature) {
-        case OpFeature::X87: case OpFeature::Mmx: case OpFeature::Sse: case OpFeature::Sse2: case OpFeature::Sse3: case OpFeature::Ssse3:
-        case OpFeature::Sse41: case OpFeature::Sse42: case OpFeature::Aes: case OpFeature::Pclmul: case OpFeature::Sha: case OpFeature::Avx:
-        case OpFeature::Avx2: case OpFeature::Fma: case OpFeature::F16c: return true;
+        case OpFeature::X87:
+        case OpFeature::Mmx:
+        case OpFeature::Sse:
+        case OpFeature::Sse2:
+        case OpFeature::Sse3:
+        case OpFeature::Ssse3:
+        case OpFeature::Sse41:
+        case OpFeature::Sse42:
+        case OpFeature::Aes:
+        case OpFeature::Pclmul:
+        case OpFeature::Sha:
+        case OpFeature::Avx:
+        case OpFeature::Avx2:
+        case OpFeature::Fma:
+        case OpFeature::F16c: return true;
         default: return false;
     }
 }
@@ -51,7 +73,8 @@ bool needs_state(const OpcodeRow& row) {
 bool undefined_flags_matter(const Step& s) {
     u32 undefined = s.row->flags_undefined & s.live_after;
     // AND, OR, XOR, TEST: every implementation clears AF.
-    bool logic = s.row->map == OpMap::M0 && s.row->flags_undefined == static_cast<u32>(rflags::kAF) && (s.row->opcode < 0xC0 || s.row->opcode >= 0xF6);
+    bool logic = s.row->map == OpMap::M0 && s.row->flags_undefined == static_cast<u32>(rflags::kAF) &&
+                 (s.row->opcode < 0xC0 || s.row->opcode >= 0xF6);
     return undefined && !logic;
 }
 
@@ -64,15 +87,19 @@ bool has_high_byte(const Step& s) {
 }
 
 i32 tlb_offset(unsigned index, bool write) {
-    return static_cast<i32>(offsetof(TlbContext, data) + index * sizeof(TlbEntry) + (write ? offsetof(TlbEntry, write_tag) : offsetof(TlbEntry, read_tag)));
+    return static_cast<i32>(offsetof(TlbContext, data) + index * sizeof(TlbEntry) +
+                            (write ? offsetof(TlbEntry, write_tag) : offsetof(TlbEntry, read_tag)));
 }
 i32 tlb_page_offset(unsigned index, bool write) {
-    return static_cast<i32>(offsetof(TlbContext, data) + index * sizeof(TlbEntry) + (write ? offsetof(TlbEntry, write_page) : offsetof(TlbEntry, read_page)));
+    return static_cast<i32>(offsetof(TlbContext, data) + index * sizeof(TlbEntry) +
+                            (write ? offsetof(TlbEntry, write_page) : offsetof(TlbEntry, read_page)));
 }
 
 void emit_code_check(Emitter& e, u64 rip, u64 ppn) {
     u64 page = rip & ~kPageOffsetMask;
-    i32 entry = static_cast<i32>(offsetof(TlbContext, code) + TlbContext::code_index(rip) * sizeof(CodeTlbEntry) + offsetof(CodeTlbEntry, key));
+    i32 entry =
+        static_cast<i32>(offsetof(TlbContext, code) + TlbContext::code_index(rip) * sizeof(CodeTlbEntry) +
+                         offsetof(CodeTlbEntry, key));
     u64 key = TlbContext::code_key(page, ppn);
     e.load_imm(hRax, key == CodeTlbEntry().key ? ~u64{0} : key);  // no key: never found equal
     e.alu(7, hRax, at(kTlb, entry));

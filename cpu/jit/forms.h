@@ -8,9 +8,9 @@ namespace shadowbox::jit {
 
 /// A two-operand comparison's operands.
 struct Form2 {
-    unsigned bytes;      ///< operand size
-    bool immediate;      ///< second operand is an immediate
-    bool accumulator;    ///< first operand is AL or rAX by opcode
+    unsigned bytes;    ///< operand size
+    bool immediate;    ///< second operand is an immediate
+    bool accumulator;  ///< first operand is AL or rAX by opcode
 };
 Form2 form_of_step(const Step& s);
 /// Guest registers that a register-form comparison reads, as bits.

@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: MIT
-// Which memory accesses of a block share one TLB check: those at constant distances from the same value of a register. A value
-// is followed through ADD, SUB, LEA, MOV, PUSH and POP; any other write makes a new one.
+// Which memory accesses of a block share one TLB check: those at constant distances from the same value of a
+// register. A value is followed through ADD, SUB, LEA, MOV, PUSH and POP; any other write makes a new one.
 #include <algorithm>
 #include <array>
 
 #include "cpu/jit/forms.h"
-#include "cpu/vcpu.h"
+#include "cpu/state/vcpu.h"
 
 namespace shadowbox::jit {
 
@@ -34,7 +34,9 @@ struct Tracker {
 i64 stack_step(const Step& s) {
     if (s.row->map != OpMap::M0) return 0;
     switch (s.row->opcode) {
-        case 0x50: case 0x68: case 0x6A: return -8;
+        case 0x50:
+        case 0x68:
+        case 0x6A: return -8;
         case 0x58: return 8;
         case 0xFF: return (s.insn.reg & 7) == 6 ? -8 : 0;
         default: return 0;
@@ -52,7 +54,8 @@ void follow(Tracker& t, const Step& s) {
         return;
     }
     if (row.map == OpMap::M0 && n.osize == 3) {
-        bool add = (row.opcode == 0x81 || row.opcode == 0x83) && (n.reg & 7) == 0, sub = (row.opcode == 0x81 || row.opcode == 0x83) && (n.reg & 7) == 5;
+        bool add = (row.opcode == 0x81 || row.opcode == 0x83) && (n.reg & 7) == 0,
+             sub = (row.opcode == 0x81 || row.opcode == 0x83) && (n.reg & 7) == 5;
         if ((add || sub) && !n.mem) {
             t.registers[n.rm].delta += add ? n.imm : -static_cast<i64>(n.imm);
             return;
@@ -112,17 +115,20 @@ void Translator::find_groups() {
         if (loop_part_ && i == parts_[loop_part_].first) {
             // What the loop changes is another value in each round.
             for (unsigned g = 0; g < 16; ++g) {
-                if (t.registers[g].number != at_entry[g].number || t.registers[g].delta != at_entry[g].delta) t.fresh(g);
+                if (t.registers[g].number != at_entry[g].number || t.registers[g].delta != at_entry[g].delta)
+                    t.fresh(g);
             }
         }
         const Insn& n = s.insn;
         unsigned size = 0;
         bool write = false;
-        if (n.mem && n.asize == 3 && n.seg < kFs && n.rm != kNoRegister && n.index == kNoRegister && explicit_access(s, size, write)) {
+        if (n.mem && n.asize == 3 && n.seg < kFs && n.rm != kNoRegister && n.index == kNoRegister &&
+            explicit_access(s, size, write)) {
             join(s.operand, n.rm, n.disp, size, write);
         }
         if (n.osize == 3 && s.row->map == OpMap::M0) {
-            bool pushes = stack_step(s) < 0 || s.row->opcode == 0xE8 || (s.row->opcode == 0xFF && (n.reg & 7) == 2);
+            bool pushes =
+                stack_step(s) < 0 || s.row->opcode == 0xE8 || (s.row->opcode == 0xFF && (n.reg & 7) == 2);
             bool pops = s.row->opcode == 0x58 || s.row->opcode == 0xC2 || s.row->opcode == 0xC3;
             if (pushes || pops) join(s.stack, kRsp, pushes ? -8 : 0, 8, pushes);
             if (s.row->opcode == 0xC9) join(s.stack, kRbp, 0, 8, false);
@@ -135,15 +141,43 @@ void Translator::find_groups() {
 bool Translator::explicit_access(const Step& s, unsigned& size, bool& write) const {
     const OpcodeRow& row = *s.row;
     if (is_bit_string(s)) return false;
-    if (row.attributes & (aSys | aString) || (row.feature != OpFeature::Base && row.feature != OpFeature::X87 && !(row.attributes & aNative))) return false;
+    if (row.attributes & (aSys | aString) ||
+        (row.feature != OpFeature::Base && row.feature != OpFeature::X87 && !(row.attributes & aNative)))
+        return false;
     for (unsigned n = 0; n < 4; ++n) {
         switch (row.operands[n]) {
-            case Operand::Eb: case Operand::Ew: case Operand::Ed: case Operand::Eq: case Operand::Ev: case Operand::Ey:
-            case Operand::Mb: case Operand::Mw: case Operand::Md: case Operand::Mq: case Operand::My: case Operand::Mv: case Operand::Mdq:
-            case Operand::Wb: case Operand::Ww: case Operand::Wd: case Operand::Wq: case Operand::Wdq:
-            case Operand::Mf32: case Operand::Mf64: case Operand::Mf80: case Operand::Mi16: case Operand::Mi32: case Operand::Mi64: case Operand::Mbcd:
-            case Operand::Qq: case Operand::Qd:
-            case Operand::Wx: case Operand::Wx2: case Operand::Wx4: case Operand::Wx8: case Operand::Mx:
+            case Operand::Eb:
+            case Operand::Ew:
+            case Operand::Ed:
+            case Operand::Eq:
+            case Operand::Ev:
+            case Operand::Ey:
+            case Operand::Mb:
+            case Operand::Mw:
+            case Operand::Md:
+            case Operand::Mq:
+            case Operand::My:
+            case Operand::Mv:
+            case Operand::Mdq:
+            case Operand::Wb:
+            case Operand::Ww:
+            case Operand::Wd:
+            case Operand::Wq:
+            case Operand::Wdq:
+            case Operand::Mf32:
+            case Operand::Mf64:
+            case Operand::Mf80:
+            case Operand::Mi16:
+            case Operand::Mi32:
+            case Operand::Mi64:
+            case Operand::Mbcd:
+            case Operand::Qq:
+            case Operand::Qd:
+            case Operand::Wx:
+            case Operand::Wx2:
+            case Operand::Wx4:
+            case Operand::Wx8:
+            case Operand::Mx:
                 size = operand_size(s, row.operands[n]);
                 write = (row.attributes & aMemWrite) && (n == 0);
                 return true;

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
-// Inline caches: an indirect jump or call compares its target with the one that it had before, and on a hit is a direct jump. Calls
-// through the linkage tables of shared libraries and most virtual calls have one target for long.
+// Inline caches: an indirect jump or call compares its target with the one that it had before, and on a hit
+// is a direct jump. Calls through the linkage tables of shared libraries and most virtual calls have one
+// target for long.
 //
 //   head    mov rcx, target        empty: jmp first       given up: jmp lookup
 //           cmp rax, rcx
@@ -12,13 +13,13 @@
 //         first   exits with kCache: somebody aims the cache, or gives it up
 #include "core/host/host_time.h"
 #include "cpu/jit/forms.h"
-#include "cpu/vcpu.h"
+#include "cpu/state/vcpu.h"
 
 namespace shadowbox::jit {
 
 namespace {
-constexpr i32 kCacheMisses = 256;         ///< then somebody looks how long they took
-constexpr u64 kFrequentMissNs = 1000;     ///< a site that misses more often than that does without
+constexpr i32 kCacheMisses = 256;      ///< then somebody looks how long they took
+constexpr u64 kFrequentMissNs = 1000;  ///< a site that misses more often than that does without
 constexpr u8 kMovRcxImm64[] = {0x48, 0xB9};
 constexpr u8 kJmp = 0xE9, kNop5[] = {0x0F, 0x1F, 0x44, 0x00, 0x00};  ///< as long as MOV RCX, imm64
 }  // namespace
@@ -95,11 +96,13 @@ u32 Jit::add_inline_cache(const InlineCache& added) {
     return static_cast<u32>(region_ << kRegionShift | (current().caches.size() - 1));
 }
 
-/// Exit kCache: the site has no target yet, or missed often. Its target now is that of the exit. The cell does the jump this time.
+/// Exit kCache: the site has no target yet, or missed often. Its target now is that of the exit. The cell
+/// does the jump this time.
 void Jit::aim(u64 number, Block& to) {
     InlineCache& cache = inline_cache(number);
     const u64 now = host_monotonic_ns();
-    if (link(cache.link).target && now - cache.aimed_at < kCacheMisses * kFrequentMissNs) return go_straight_to(cache, cache.lookup);
+    if (link(cache.link).target && now - cache.aimed_at < kCacheMisses * kFrequentMissNs)
+        return go_straight_to(cache, cache.lookup);
     disconnect(link(cache.link), cache.link);
     cache.misses_left = kCacheMisses;
     cache.aimed_at = now;

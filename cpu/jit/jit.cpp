@@ -7,13 +7,13 @@
 
 #include "core/check.h"
 #include "core/host/host_time.h"
-#include "cpu/breakpoints.h"
-#include "cpu/cpu_model.h"
-#include "cpu/dispatch.h"
+#include "cpu/blocks/dispatch.h"
+#include "cpu/events/breakpoints.h"
 #include "cpu/jit/stubs.h"
 #include "cpu/jit/translation_listener.h"
 #include "cpu/jit/translator.h"
 #include "cpu/ops/pseudo.h"
+#include "cpu/state/cpu_model.h"
 #include "mmu/guest_access.h"
 
 namespace shadowbox::jit {
@@ -25,7 +25,9 @@ constexpr u64 kFrequentMissNs = 160;
 }  // namespace
 
 u64 flags_of_image(u32 image) { return (image >> 8 & 0xD5) | (image & 1 ? rflags::kOF : 0); }
-u32 image_of_flags(u64 bits) { return static_cast<u32>((bits & 0xD5) << 8) | 0x200 | (bits & rflags::kOF ? 1 : 0); }
+u32 image_of_flags(u64 bits) {
+    return static_cast<u32>((bits & 0xD5) << 8) | 0x200 | (bits & rflags::kOF ? 1 : 0);
+}
 
 Expected<std::unique_ptr<Jit>> Jit::make(Vcpu& cpu, u64 code_bytes) {
     VM_CHECK(code_bytes >= kMinBytes);
@@ -34,7 +36,8 @@ Expected<std::unique_ptr<Jit>> Jit::make(Vcpu& cpu, u64 code_bytes) {
     return std::unique_ptr<Jit>(new Jit(cpu, std::move(*memory)));
 }
 
-Jit::Jit(Vcpu& cpu, CodeMemory memory) : cpu_(cpu), memory_(std::move(memory)), x87_image_(std::make_unique<X87Image>()) {
+Jit::Jit(Vcpu& cpu, CodeMemory memory)
+    : cpu_(cpu), memory_(std::move(memory)), x87_image_(std::make_unique<X87Image>()) {
     emitter_.cursor = memory_.writable();
     wide_vectors_ = cpu.model.has(OpFeature::Avx) && host_runs_v3();
     Stubs(*this, wide_vectors_).make();
@@ -47,14 +50,16 @@ Jit::~Jit() = default;
 
 bool Jit::translate(Block& block) {
     block.heat = 0;
-    if (!(block.mode & mode_bits::kLong64) && block.mode != cpu_.mode) return false;  // CS.limit is what the code is made for
+    if (!(block.mode & mode_bits::kLong64) && block.mode != cpu_.mode)
+        return false;  // CS.limit is what the code is made for
     if (emitter_.cursor + kRoom > current().cold_begin || cold_cursor_ + kRoom > current().end) next_region();
     Translator translator(*this, cpu_, block);
     if (!translator.run()) return false;
     if (listener_) report(translator);
     emitter_.cursor = reinterpret_cast<u8*>((reinterpret_cast<u64>(emitter_.cursor) + 15) & ~u64{15});
     VM_CHECK(emitter_.cursor <= current().cold_begin && cold_cursor_ <= current().end);
-    for (const Part& part : translator.parts()) block.code.regions |= static_cast<u8>(1u << cpu_.blocks->region_of(part.block));
+    for (const Part& part : translator.parts())
+        block.code.regions |= static_cast<u8>(1u << cpu_.blocks->region_of(part.block));
     ++counters_.blocks;
     return true;
 }
@@ -63,14 +68,18 @@ void Jit::report(const Translator& translator) const {
     std::vector<std::array<u8, kMaxBlockInsns * 15>> bytes(translator.parts().size());
     std::vector<Translation::GuestCode> guest;
     for (const Part& part : translator.parts()) {
-        if (&part > translator.parts().data() && part.block == translator.parts().front().block) break;  // a loop's second copy
+        if (&part > translator.parts().data() && part.block == translator.parts().front().block)
+            break;  // a loop's second copy
         u8* copy = bytes[guest.size()].data();
-        if (read_code(*part.block, copy)) guest.push_back({part.block->linear(), part.block->insn_count, {copy, part.block->byte_count}});
+        if (read_code(*part.block, copy))
+            guest.push_back({part.block->linear(), part.block->insn_count, {copy, part.block->byte_count}});
     }
     if (guest.empty()) return;
     const u64 mode = translator.parts().front().block->mode;
     const unsigned bits = mode & mode_bits::kLong64 ? 64 : mode & mode_bits::kCode32 ? 32 : 16;
-    auto host = [&](std::span<const u8> bytes) { return Translation::HostCode{bytes, reinterpret_cast<u64>(executable(bytes.data()))}; };
+    auto host = [&](std::span<const u8> bytes) {
+        return Translation::HostCode{bytes, reinterpret_cast<u64>(executable(bytes.data()))};
+    };
     listener_->translated({cpu_.index, bits, guest, host(translator.code()), host(translator.cold_code())});
 }
 
@@ -78,12 +87,14 @@ bool Jit::read_code(const Block& block, u8* to) const {
     const u64 linear = block.linear();
     const CodeTlbEntry* entry = cpu_.mmu.context()->probe_code(linear);
     if (!entry || entry->ppn() != block.ppn) return false;
-    const unsigned on_page = std::min<unsigned>(block.byte_count, static_cast<unsigned>(kPageSize - (linear & kPageOffsetMask)));
+    const unsigned on_page =
+        std::min<unsigned>(block.byte_count, static_cast<unsigned>(kPageSize - (linear & kPageOffsetMask)));
     guest_copy_out(to, reinterpret_cast<const u8*>(linear + entry->host_delta), on_page);
     if (!block.crosses()) return true;
     const CodeTlbEntry* second = cpu_.mmu.context()->probe_code(block.second_page());
     if (!second || second->ppn() != block.second_ppn) return false;
-    guest_copy_out(to + on_page, reinterpret_cast<const u8*>(block.second_page() + second->host_delta), block.byte_count - on_page);
+    guest_copy_out(to + on_page, reinterpret_cast<const u8*>(block.second_page() + second->host_delta),
+                   block.byte_count - on_page);
     return true;
 }
 
@@ -104,7 +115,8 @@ Block* Jit::make_cell(const Block& block, unsigned cell, unsigned done) {
     one->insn_count = 1;
     bool ends = (kOpcodeRows[insn.row].attributes & aEnd) || insn.rep;
     one->cells = ends ? 1 : 2;  // 1: the instruction ends its block
-    // If the instruction does not complete, leave_at() gives `cost` back: what the block took for it and all behind it.
+    // If the instruction does not complete, leave_at() gives `cost` back: what the block took for it and all
+    // behind it.
     one->cost = cpu_.exact_time ? block.cost - done : 0;
     one->insns[0] = insn;
     if (cell == 0) one->insns[0].handler = block.first;
@@ -128,16 +140,18 @@ void Jit::run_cell(Jit* jit, Block* cell, Frame* frame) {
     const Insn* insn = cell->insns;
     cpu.in_cell = true;
     cpu.interrupt_shadow = false;
-    do insn = insn->handler(cpu, insn); while (insn);
+    do insn = insn->handler(cpu, insn);
+    while (insn);
     cpu.in_cell = false;
     if (cpu.exact_time) {
         // Whatever interrupt comes, it comes at a later count: the next instruction has run by then.
-        if (cpu.budget > 0 && !cpu.safepoint.attention.load(std::memory_order_relaxed)) cpu.interrupt_shadow = false;
+        if (cpu.budget > 0 && !cpu.safepoint.attention.load(std::memory_order_relaxed))
+            cpu.interrupt_shadow = false;
     }
-    // An instruction that ends its block set RIP. A shadow that it casts holds at least for the next instruction.
-    // Whatever else must be looked at first is run()'s.
-    bool ended = cell->cells == 1 && cpu.exit == ExitReason::kNone && cpu.budget > 0 && cpu.mode == cell->mode &&
-                 !cpu.safepoint.attention.load(std::memory_order_relaxed);
+    // An instruction that ends its block set RIP. A shadow that it casts holds at least for the next
+    // instruction. Whatever else must be looked at first is run()'s.
+    bool ended = cell->cells == 1 && cpu.exit == ExitReason::kNone && cpu.budget > 0 &&
+                 cpu.mode == cell->mode && !cpu.safepoint.attention.load(std::memory_order_relaxed);
     frame->cell_done = jit->cell_done_ || ended;
     if (jit->cell_done_ && jit->code_died_) {
         // It may be the code behind this very instruction.
@@ -147,7 +161,8 @@ void Jit::run_cell(Jit* jit, Block* cell, Frame* frame) {
     }
     frame->flags = image_of_flags(cpu.flags.value());
     frame->budget = cpu.budget;
-    if (cell->cells == 1 && !(cpu.mode & mode_bits::kLong64)) view_segments(cpu, frame->segments);  // nothing else changes them
+    if (cell->cells == 1 && !(cpu.mode & mode_bits::kLong64))
+        view_segments(cpu, frame->segments);  // nothing else changes them
     jit->tlb_ = cpu.mmu.context();
 }
 
@@ -165,10 +180,12 @@ u32 Jit::fill_tlb(Vcpu* cpu, u64 gva, u32 size_and_write, Frame* frame) {
     }
     ++jit.counters_.fills;
     jit.crossed_ = (gva & kPageOffsetMask) + size > kPageSize;
-    if (jit.crossed_ || cpu->alignment_checked || !is_canonical(gva, cpu->cr4) || watches_page(*cpu, gva)) return 0;
+    if (jit.crossed_ || cpu->alignment_checked || !is_canonical(gva, cpu->cr4) || watches_page(*cpu, gva))
+        return 0;
     const u64 moved = cpu->mmu.counters().pages_moved;
     const MemoryAccess access = write ? MemoryAccess::kWrite : MemoryAccess::kRead;
-    Resolved found = size_and_write & kFillNeedsWrite ? cpu->mmu.resolve_both_sides(Gva(gva), size, access) : cpu->mmu.resolve(Gva(gva), size, access);
+    Resolved found = size_and_write & kFillNeedsWrite ? cpu->mmu.resolve_both_sides(Gva(gva), size, access)
+                                                      : cpu->mmu.resolve(Gva(gva), size, access);
     // A slot or a checked group may hold where the page was.
     if (found.kind != Resolved::Kind::kHost || cpu->mmu.counters().pages_moved != moved) return 0;
     const TlbContext* tlb = cpu->mmu.context();
@@ -182,8 +199,10 @@ u32 Jit::fill_tlb(Vcpu* cpu, u64 gva, u32 size_and_write, Frame* frame) {
 // --- links ---
 
 void Jit::point(const Link& link, const u8* target) {
-    if (link.returns) *reinterpret_cast<const u8**>(link.site) = executable(target);
-    else Emitter::bind(Fixup{link.site, false}, target);
+    if (link.returns)
+        *reinterpret_cast<const u8**>(link.site) = executable(target);
+    else
+        Emitter::bind(Fixup{link.site, false}, target);
 }
 
 void Jit::connect(Link& link, u32 number, Block& to) {
@@ -191,7 +210,9 @@ void Jit::connect(Link& link, u32 number, Block& to) {
     link.to = &to;
     link.next_incoming = to.code.incoming;
     to.code.incoming = number;
-    point(link, !link.same_page ? to.code.checked : link.host_flags ? to.code.host_flags : to.code.frame_flags);
+    point(link, !link.same_page   ? to.code.checked
+                : link.host_flags ? to.code.host_flags
+                                  : to.code.frame_flags);
     ++counters_.links;
 }
 
@@ -222,7 +243,10 @@ void Jit::select_jump_table(u64 mode) {
     }
     JumpTable* chosen = tables_;
     for (JumpTable& table : tables_) {
-        if (table.mode == mode && table.entries) { chosen = &table; break; }
+        if (table.mode == mode && table.entries) {
+            chosen = &table;
+            break;
+        }
         if (table.last_use < chosen->last_use) chosen = &table;
     }
     if (chosen->mode != mode || !chosen->entries) {
@@ -262,7 +286,8 @@ Resume Jit::run(Block* block) {
         ++counters_.entries;
         const bool long64 = cpu_.mode & mode_bits::kLong64;
         if (!long64) view_segments(cpu_, segments_);
-        (long64 ? enter_ : enter_legacy_)(executable(block->code.frame_flags), image_of_flags(cpu_.flags.value()));
+        (long64 ? enter_ : enter_legacy_)(executable(block->code.frame_flags),
+                                          image_of_flags(cpu_.flags.value()));
         cpu_.flags.set(flags_of_image(exit_.flags));
         if (exit_.x87_loaded) take_x87();
         if (cpu_.exact_time) cpu_.budget = exit_.budget;
@@ -270,7 +295,9 @@ Resume Jit::run(Block* block) {
         // An instruction has run since the one that cast the shadow (STI, MOV SS), if there was one.
         // A cell that C++ ran may have cast it itself.
         const ExitKind kind = static_cast<ExitKind>(exit_.kind);
-        const bool ran = kind == ExitKind::kLink ? !link(exit_.argument).keeps_shadow : kind != ExitKind::kLeft && kind != ExitKind::kRip && exit_.cell > 0;
+        const bool ran = kind == ExitKind::kLink
+                             ? !link(exit_.argument).keeps_shadow
+                             : kind != ExitKind::kLeft && kind != ExitKind::kRip && exit_.cell > 0;
         if (ran) cpu_.interrupt_shadow = false;
         Block* from = reinterpret_cast<Block*>(exit_.argument);
         switch (kind) {
@@ -280,17 +307,17 @@ Resume Jit::run(Block* block) {
                 reconsider(*exit.head);
                 return resume_cell(exit.block, exit.cell);
             }
-            case ExitKind::kCache:
-                from = inline_cache(exit_.argument).block;
-                [[fallthrough]];
+            case ExitKind::kCache: from = inline_cache(exit_.argument).block; [[fallthrough]];
             case ExitKind::kIndirect: {
-                if (!(cpu_.mode & mode_bits::kLong64)) exit_.target &= 0xFFFFFFFF;  // the mode's number is above it
+                if (!(cpu_.mode & mode_bits::kLong64))
+                    exit_.target &= 0xFFFFFFFF;  // the mode's number is above it
                 Block* to = cpu_.blocks->known(cpu_, exit_.target);
                 const u64 evictions = counters_.evictions;
                 if (to && !to->code.checked) warm(*to);
                 if (to && to->code.checked) {
                     set_jump(cpu_.mode, exit_.target, executable(to->code.checked));
-                    if (kind == ExitKind::kCache && counters_.evictions == evictions) aim(exit_.argument, *to);
+                    if (kind == ExitKind::kCache && counters_.evictions == evictions)
+                        aim(exit_.argument, *to);
                 }
                 return resume_cell(from, exit_.cell);
             }
@@ -300,7 +327,9 @@ Resume Jit::run(Block* block) {
                 cpu_.exit = ExitReason::kBudget;
                 return {};
             case ExitKind::kLeft:  // most often the mode changed
-                if (cpu_.exit != ExitReason::kNone || cpu_.budget <= 0 || cpu_.interrupt_shadow || cpu_.single || (cpu_.mode & mode_bits::kSingleStep)) return {};
+                if (cpu_.exit != ExitReason::kNone || cpu_.budget <= 0 || cpu_.interrupt_shadow ||
+                    cpu_.single || (cpu_.mode & mode_bits::kSingleStep))
+                    return {};
                 break;
             case ExitKind::kRip: break;
             case ExitKind::kLookup: cpu_.rip = from->rip; break;
@@ -347,19 +376,31 @@ void Jit::inspect(Inspector& inspector) const {
     inspector.field("entries", counters_.entries);
     inspector.field("tlb fills", counters_.fills);
     inspect_hits(inspector);
-    static constexpr const char* kNames[] = {"exits: unlinked jump", "exits: indirect jump", "exits: interpreter's cell", "exits: poll or budget", "exits: page check", "exits: shared check or page slot", "exits: RIP from a cell", "exits: fault in a cell", "exits: inline cache"};
-    for (unsigned i = 0; i < static_cast<unsigned>(ExitKind::kCount); ++i) inspector.field(kNames[i], counters_.exits[i]);
-    for (auto [title, counts] : {std::pair{"instructions run in C++", &by_row_run_}, std::pair{"instructions left to the interpreter", &by_row_left_}}) {
+    static constexpr const char* kNames[] = {
+        "exits: unlinked jump",   "exits: indirect jump",   "exits: interpreter's cell",
+        "exits: poll or budget",  "exits: page check",      "exits: shared check or page slot",
+        "exits: RIP from a cell", "exits: fault in a cell", "exits: inline cache"};
+    for (unsigned i = 0; i < static_cast<unsigned>(ExitKind::kCount); ++i)
+        inspector.field(kNames[i], counters_.exits[i]);
+    for (auto [title, counts] : {std::pair{"instructions run in C++", &by_row_run_},
+                                 std::pair{"instructions left to the interpreter", &by_row_left_}}) {
         Inspector group = inspector.group(title);
         std::vector<unsigned> order;
         for (unsigned row = 0; row < counts->size(); ++row) {
             if ((*counts)[row]) order.push_back(row);
         }
-        std::sort(order.begin(), order.end(), [&by = *counts](unsigned a, unsigned b) { return by[a] > by[b]; });
+        std::sort(order.begin(), order.end(),
+                  [&by = *counts](unsigned a, unsigned b) { return by[a] > by[b]; });
         if (order.size() > 16) order.resize(16);
         for (unsigned row : order) {
             const OpcodeRow& r = kOpcodeRows[row];
-            group.field(fmt::format("{} ({}{:02x})", r.name, r.map == OpMap::M0 ? "" : r.map == OpMap::M0F ? "0f " : r.map == OpMap::M38 ? "0f 38 " : "0f 3a ", r.opcode), (*counts)[row]);
+            group.field(fmt::format("{} ({}{:02x})", r.name,
+                                    r.map == OpMap::M0    ? ""
+                                    : r.map == OpMap::M0F ? "0f "
+                                    : r.map == OpMap::M38 ? "0f 38 "
+                                                          : "0f 3a ",
+                                    r.opcode),
+                        (*counts)[row]);
         }
     }
 }
@@ -372,13 +413,17 @@ void Jit::inspect_hits(Inspector& inspector) const {
     inspector.field("blocks searched for", cpu_.counters.block_lookups);
     if (!counting_) return;
     auto exits = [this](ExitKind kind) { return counters_.exits[static_cast<unsigned>(kind)]; };
-    static constexpr const char* kNames[] = {"page slots", "TLB", "inline caches", "return ring", "jump table"};
+    static constexpr const char* kNames[] = {"page slots", "TLB", "inline caches", "return ring",
+                                             "jump table"};
     static_assert(std::size(kNames) == static_cast<unsigned>(HitKind::kCount));
     Inspector group = inspector.group("tried, hit by emitted code");
     for (unsigned i = 0; i < std::size(kNames); ++i) {
         HitCount count = hits_[i];
-        if (static_cast<HitKind>(i) == HitKind::kTable) count.missed = exits(ExitKind::kIndirect) + exits(ExitKind::kRip);
-        const double share = count.tried ? 100.0 * static_cast<double>(count.tried - count.missed) / static_cast<double>(count.tried) : 0;
+        if (static_cast<HitKind>(i) == HitKind::kTable)
+            count.missed = exits(ExitKind::kIndirect) + exits(ExitKind::kRip);
+        const double share = count.tried ? 100.0 * static_cast<double>(count.tried - count.missed) /
+                                               static_cast<double>(count.tried)
+                                         : 0;
         group.field(kNames[i], fmt::format("{}, {:.2f} %", count.tried, share));
     }
 }

@@ -1,9 +1,10 @@
 // SPDX-License-Identifier: MIT
-// The translator of one vCPU: hot blocks of its BlockCache get host code, which runs until something needs C++. Everything
-// here belongs to the vCPU's thread; no other thread touches emitted code.
+// The translator of one vCPU: hot blocks of its BlockCache get host code, which runs until something needs
+// C++. Everything here belongs to the vCPU's thread; no other thread touches emitted code.
 //
-//   BlockCache makes a block -> its first cell counts -> translate() -> its first cell is op_enter_jit -> run()
-//   run() ends with the interpreter's next cell, or nullptr for the loop in run.cpp; both see exact state.
+//   BlockCache makes a block -> its first cell counts -> translate() -> its first cell is op_enter_jit ->
+//   run() run() ends with the interpreter's next cell, or nullptr for the loop in run.cpp; both see exact
+//   state.
 #pragma once
 
 #include <array>
@@ -15,7 +16,7 @@
 #include "core/error.h"
 #include "core/host/code_memory.h"
 #include "core/inspect.h"
-#include "cpu/block.h"
+#include "cpu/blocks/block.h"
 #include "cpu/jit/emitter.h"
 #include "cpu/jit/x87_image.h"
 #include "mmu/tlb.h"
@@ -23,7 +24,7 @@
 namespace shadowbox {
 class Vcpu;
 struct Resolved;
-}
+}  // namespace shadowbox
 
 namespace shadowbox::jit {
 
@@ -46,24 +47,25 @@ enum class ExitKind : u32 {
 
 /// A direct jump from block to block. Unlinked, its site jumps to `thunk`, which exits with kLink.
 struct Link {
-    u8* site;          ///< of the rel32, writable view; for a return, of ReturnSite::code
-    const u8* thunk;   ///< writable view
-    u64 target;        ///< guest RIP
-    bool same_page;    ///< else it enters by the checked entry
-    bool host_flags;   ///< guest flags are in RFLAGS on this way; else in the frame
+    u8* site;                   ///< of the rel32, writable view; for a return, of ReturnSite::code
+    const u8* thunk;            ///< writable view
+    u64 target;                 ///< guest RIP
+    bool same_page;             ///< else it enters by the checked entry
+    bool host_flags;            ///< guest flags are in RFLAGS on this way; else in the frame
     bool keeps_shadow = false;  ///< behind an STI: no instruction has run since the shadow was cast
-    bool returns = false;  ///< a ReturnSite's
+    bool returns = false;       ///< a ReturnSite's
     Block* to = nullptr;
     u32 next_incoming = 0;  ///< list of links into `to`; 0 ends (number 0 is not used)
 };
 
-/// What an indirect jump or call compares its target with (inline_cache.cpp). Code addresses in the writable view.
+/// What an indirect jump or call compares its target with (inline_cache.cpp). Code addresses in the writable
+/// view.
 struct InlineCache {
-    Block* block;               ///< cell `cell` of it is the jump
+    Block* block;  ///< cell `cell` of it is the jump
     u16 cell;
-    u32 link = 0;               ///< followed on a hit
-    i32 misses_left = 0;        ///< counted down by emitted code
-    u64 aimed_at = 0;           ///< host time
+    u32 link = 0;         ///< followed on a hit
+    i32 misses_left = 0;  ///< counted down by emitted code
+    u64 aimed_at = 0;     ///< host time
     u8* head = nullptr;
     const u8 *lookup = nullptr, *first = nullptr;
 };
@@ -71,15 +73,21 @@ struct InlineCache {
 /// What of a translator's means a block does without, because they failed there again and again.
 enum Avoid : u8 { kAvoidGroups = 1, kAvoidSlots = 2 };
 
-/// What emitted code tries first, and counts if it is asked to (-accel jit,hits=on). What is tried again after a miss counts twice.
+/// What emitted code tries first, and counts if it is asked to (-accel jit,hits=on). What is tried again
+/// after a miss counts twice.
 enum class HitKind : u8 { kSlots, kTlb, kCaches, kReturns, kTable, kCount };
-struct HitCount { u64 tried = 0, missed = 0; };
-
-struct JitCounters {
-    u64 blocks = 0, instructions = 0, bytes = 0, entries = 0, flushes = 0, links = 0, caches_aimed = 0, probe_hits = 0, fills = 0, cells = 0, evictions = 0, exits[static_cast<unsigned>(ExitKind::kCount)] = {};
+struct HitCount {
+    u64 tried = 0, missed = 0;
 };
 
-/// Where the interpreter goes on: `handler` is not always insn->handler (the first cell of a translated block enters it again).
+struct JitCounters {
+    u64 blocks = 0, instructions = 0, bytes = 0, entries = 0, flushes = 0, links = 0, caches_aimed = 0,
+        probe_hits = 0, fills = 0, cells = 0, evictions = 0,
+        exits[static_cast<unsigned>(ExitKind::kCount)] = {};
+};
+
+/// Where the interpreter goes on: `handler` is not always insn->handler (the first cell of a translated block
+/// enters it again).
 struct Resume {
     const Insn* insn = nullptr;
     Handler handler = nullptr;
@@ -91,7 +99,8 @@ class Jit {
     static Expected<std::unique_ptr<Jit>> make(Vcpu& cpu, u64 code_bytes = kDefaultCodeBytes);
     ~Jit();
 
-    /// Runs from `block`, which has code and is to be entered with the vCPU's state. Takes the block's cost itself.
+    /// Runs from `block`, which has code and is to be entered with the vCPU's state. Takes the block's cost
+    /// itself.
     Resume run(Block* block);
     /// Gives the block host code, for which the oldest region may have to go. False: no use.
     bool translate(Block& block);
@@ -106,7 +115,10 @@ class Jit {
 
     const JitCounters& counters() const { return counters_; }
     /// A number given by hand holds for pages whose code keeps dying too.
-    void set_hot_entries(u32 entries) { hot_entries_ = entries; patient_ = false; }
+    void set_hot_entries(u32 entries) {
+        hot_entries_ = entries;
+        patient_ = false;
+    }
     /// From the next translation on: emitted code counts its hits, which costs it some speed.
     void count_hits() { counting_ = true; }
     void set_listener(TranslationListener* listener) { listener_ = listener; }
@@ -135,8 +147,9 @@ class Jit {
         Block* block;
         u16 cell;
     };
-    /// A piece of the code memory, and what the code in it refers to by number or address. All of it goes at once. What seldom
-    /// runs has a part of its own, so that the rest takes fewer lines and pages of the host's caches.
+    /// A piece of the code memory, and what the code in it refers to by number or address. All of it goes at
+    /// once. What seldom runs has a part of its own, so that the rest takes fewer lines and pages of the
+    /// host's caches.
     struct Region {
         u8 *begin = nullptr, *used = nullptr, *cold_begin = nullptr, *cold_used = nullptr, *end = nullptr;
         std::vector<Link> links;
@@ -151,7 +164,9 @@ class Jit {
     };
 
     explicit Jit(Vcpu& cpu, CodeMemory memory);
-    const u8* executable(const u8* writable) const { return memory_.executable() + (writable - memory_.writable()); }
+    const u8* executable(const u8* writable) const {
+        return memory_.executable() + (writable - memory_.writable());
+    }
     void select_jump_table(u64 mode);
     // Regions (code_regions.cpp). Numbers of links and group exits: the region above kRegionShift.
     static constexpr unsigned kRegionShift = 24;
@@ -161,12 +176,18 @@ class Jit {
     void evict(unsigned region);
     static void clear(Region& region);
     Region& current() { return regions_[region_]; }
-    Link& link(u64 number) { return regions_[number >> kRegionShift].links[number & ((1u << kRegionShift) - 1)]; }
+    Link& link(u64 number) {
+        return regions_[number >> kRegionShift].links[number & ((1u << kRegionShift) - 1)];
+    }
     u32 add_link(const Link& added);
     u32 add_group_exit(const GroupExit& exit);
-    const GroupExit& group_exit(u64 number) const { return regions_[number >> kRegionShift].group_exits[number & ((1u << kRegionShift) - 1)]; }
+    const GroupExit& group_exit(u64 number) const {
+        return regions_[number >> kRegionShift].group_exits[number & ((1u << kRegionShift) - 1)];
+    }
     u32 add_inline_cache(const InlineCache& added);
-    InlineCache& inline_cache(u64 number) { return regions_[number >> kRegionShift].caches[number & ((1u << kRegionShift) - 1)]; }
+    InlineCache& inline_cache(u64 number) {
+        return regions_[number >> kRegionShift].caches[number & ((1u << kRegionShift) - 1)];
+    }
     static void go_straight_to(const InlineCache& cache, const u8* place);
     void aim(u64 number, Block& to);
     void reconsider(Block& head);
@@ -176,7 +197,8 @@ class Jit {
     Resume resume_cell(Block* block, unsigned cell);
     static void clear_jumps(JumpEntry* entries);
     static unsigned jump_index(u64 rip) { return static_cast<unsigned>(rip & (kJumpEntries - 1)); }
-    // Outside 64-bit mode (legacy_modes.cpp): all modes share one jump table, its keys have the mode's number above EIP.
+    // Outside 64-bit mode (legacy_modes.cpp): all modes share one jump table, its keys have the mode's number
+    // above EIP.
     u32 mode_number(u64 mode);
     static unsigned jump_salt(u32 mode_number) { return mode_number * 0x9E3Bu & (kJumpEntries - 1); }
     unsigned legacy_jump_index(u64 mode, u64 rip, u64& key);
@@ -209,24 +231,30 @@ class Jit {
     SegmentView segments_[6];  ///< for the entry stub
     u64 table_clock_ = 0, table_mode_ = ~u64{0};
     std::array<Region, kCodeRegions> regions_;
-    unsigned region_ = 0;   ///< that is being filled; behind it comes the oldest
-    u32 hot_entries_ = 30;  ///< executions before a block is translated
-    bool patient_ = true;   ///< Block::patience counts
+    unsigned region_ = 0;                                ///< that is being filled; behind it comes the oldest
+    u32 hot_entries_ = 30;                               ///< executions before a block is translated
+    bool patient_ = true;                                ///< Block::patience counts
     unsigned next_read_slot_ = 0, next_write_slot_ = 0;  ///< page slots are dealt out in turn
     u64 slots_looked_at_ = 0;                            ///< host time
     bool cell_done_ = false, code_died_ = false, crossed_ = false, slots_miss_ = false;
     bool wide_vectors_ = false;  ///< the guest has AVX, and the host all that its rows need
     /// fill_tlb() lets one write into a page with code go on here: offset and host address of the page.
-    struct { u64 offset = 0; u8* page = nullptr; } beside_code_;
+    struct {
+        u64 offset = 0;
+        u8* page = nullptr;
+    } beside_code_;
     JitCounters counters_;
     bool counting_ = false;
     HitCount hits_[static_cast<unsigned>(HitKind::kCount)];
     TranslationListener* listener_ = nullptr;
-    std::vector<u64> by_row_run_, by_row_left_;  ///< cells run for emitted code, and exits to cells, by opcode row
+    std::vector<u64> by_row_run_,
+        by_row_left_;  ///< cells run for emitted code, and exits to cells, by opcode row
     // Stubs, writable view.
     using EnterCode = void (*)(const u8* code, u32 flags);
     EnterCode enter_ = nullptr, enter_legacy_ = nullptr;
-    u8 *exit_host_flags_ = nullptr, *exit_stub_ = nullptr, *fill_stub_ = nullptr, *time_stub_ = nullptr, *cell_stub_ = nullptr, *load_vectors_ = nullptr, *load_wide_ = nullptr, *load_x87_ = nullptr, *read_slot_ = nullptr, *write_slot_ = nullptr;
+    u8 *exit_host_flags_ = nullptr, *exit_stub_ = nullptr, *fill_stub_ = nullptr, *time_stub_ = nullptr,
+       *cell_stub_ = nullptr, *load_vectors_ = nullptr, *load_wide_ = nullptr, *load_x87_ = nullptr,
+       *read_slot_ = nullptr, *write_slot_ = nullptr;
 };
 
 /// First cell of a block that counts its executions, and of one that has code.

@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: MIT
-// Checks of an access that leave RFLAGS alone, for instructions that want the flags made before them: ADC and SBB in long sums,
-// CMOVcc and SETcc with memory, a MOV between an addition and its jump. As many instructions as the short check with LAHF and SAHF
-// around it, but no chain of them and the frame from the maker of the flags to their user:
+// Checks of an access that leave RFLAGS alone, for instructions that want the flags made before them: ADC and
+// SBB in long sums, CMOVcc and SETcc with memory, a MOV between an addition and its jump. As many
+// instructions as the short check with LAHF and SAHF around it, but no chain of them and the frame from the
+// maker of the flags to their user:
 //
 //   mov   rax, [slot.page] ; not rax
 //   lea   rcx, [guest address]
@@ -18,7 +19,8 @@ namespace shadowbox::jit {
 
 /// Flags are in RFLAGS, cannot be made again, and the next that happens to them is a use of RFLAGS.
 bool Translator::check_keeps_flags(unsigned i) const {
-    if (flags_ != FlagsIn::kHost || recover_ >= 0 || !long64() || !kHostCpu.bmi2 || jit_.counting_) return false;
+    if (flags_ != FlagsIn::kHost || recover_ >= 0 || !long64() || !kHostCpu.bmi2 || jit_.counting_)
+        return false;
     for (unsigned n = i; n < steps_.size(); ++n) {
         if (steps_[n].reads) return true;
         if (steps_[n].live_after == 0 || (n > i && steps_[n].may_exit)) return false;

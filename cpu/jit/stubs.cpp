@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: MIT
-// The hand-made host code around translated blocks: entry from C++, the common exit, and the calls back into C++. Addresses of
-// the vCPU's fields are constants in it, because each vCPU has its own code.
+// The hand-made host code around translated blocks: entry from C++, the common exit, and the calls back into
+// C++. Addresses of the vCPU's fields are constants in it, because each vCPU has its own code.
 #include "cpu/jit/stubs.h"
 
 #include "cpu/jit/forms.h"
-#include "cpu/vcpu.h"
+#include "cpu/state/vcpu.h"
 
 namespace shadowbox::jit {
 
@@ -58,8 +58,10 @@ void Stubs::load_vectors(Width width, u8 scratch) {
     e_.load_imm(scratch, address(jit_.cpu_.vec));
     for (u8 n = 0; n < 16; ++n) {
         Mem where = at(scratch, 32 * n);
-        if (width == Width::kLow) e_.op({0, 1, 0x28}, n, where);
-        else e_.vex({0x66, 1, 0x6F}, width == Width::kAll, n, 0, where);  // VEX.128 zeroes the upper half
+        if (width == Width::kLow)
+            e_.op({0, 1, 0x28}, n, where);
+        else
+            e_.vex({0x66, 1, 0x6F}, width == Width::kAll, n, 0, where);  // VEX.128 zeroes the upper half
     }
 }
 
@@ -67,8 +69,10 @@ void Stubs::store_vectors(Width width, u8 scratch) {
     e_.load_imm(scratch, address(jit_.cpu_.vec));
     for (u8 n = 0; n < 16; ++n) {
         Mem where = at(scratch, 32 * n);
-        if (width == Width::kLow) e_.op({0, 1, 0x29}, n, where);
-        else e_.vex({0x66, 1, 0x7F}, true, n, 0, where);
+        if (width == Width::kLow)
+            e_.op({0, 1, 0x29}, n, where);
+        else
+            e_.vex({0x66, 1, 0x7F}, true, n, 0, where);
     }
     if (width == Width::kAll) zero_upper();
 }
@@ -101,7 +105,8 @@ void Stubs::by_level(i32 shift, None none, Some some) {
 }
 
 void Stubs::make_entry(bool legacy) {
-    (legacy ? jit_.enter_legacy_ : jit_.enter_) = reinterpret_cast<Jit::EnterCode>(address(jit_.executable(e_.cursor)));
+    (legacy ? jit_.enter_legacy_ : jit_.enter_) =
+        reinterpret_cast<Jit::EnterCode>(address(jit_.executable(e_.cursor)));
     for (u8 reg : kCalleeSaved) e_.push(reg);
     e_.alu_imm(5, hRsp, kFrameBytes);
     e_.store(in_frame(offsetof(Frame, argument)), hRdi);
@@ -186,7 +191,8 @@ void Stubs::keep_state_around(Call call_cpp) {
 }
 
 void Stubs::make_fill() {
-    // RCX: GVA; EDX: size, and 256 for a write. EAX: nonzero if the TLB holds the page now. All guest state stays.
+    // RCX: GVA; EDX: size, and 256 for a write. EAX: nonzero if the TLB holds the page now. All guest state
+    // stays.
     jit_.fill_stub_ = e_.cursor;
     keep_state_around([&] {
         e_.load_imm(hRdi, address(&jit_.cpu_));
@@ -208,7 +214,8 @@ void Stubs::make_time() {
 }
 
 void Stubs::make_cell() {
-    // RCX: the one-instruction block. Flags are in the frame before and after; ZF set on return: it did not complete.
+    // RCX: the one-instruction block. Flags are in the frame before and after; ZF set on return: it did not
+    // complete.
     jit_.cell_stub_ = e_.cursor;
     e_.pop(hRax);
     e_.store(in_frame(offsetof(Frame, argument)), hRax);
@@ -217,11 +224,13 @@ void Stubs::make_cell() {
     u8* saved = nullptr;
     Fixup to_saved[3];
     unsigned ways = 0;
-    by_level(0, [&] { saved = e_.cursor; }, [&](Width width) {
-        store_vectors(width, hRax);
-        e_.store_imm8(in_frame(offsetof(Frame, vectors_loaded)), kVectorsNone);
-        to_saved[ways++] = e_.jmp_forward();
-    });
+    by_level(
+        0, [&] { saved = e_.cursor; },
+        [&](Width width) {
+            store_vectors(width, hRax);
+            e_.store_imm8(in_frame(offsetof(Frame, vectors_loaded)), kVectorsNone);
+            to_saved[ways++] = e_.jmp_forward();
+        });
     for (unsigned i = 0; i < ways; ++i) Emitter::bind(to_saved[i], saved);
     e_.load_imm(hRdi, address(&jit_));
     e_.mov(hRsi, hRcx);
@@ -235,7 +244,8 @@ void Stubs::make_cell() {
 }
 
 void Stubs::make_load_vectors() {
-    constexpr i32 kLevel = static_cast<i32>(offsetof(Frame, vectors_loaded)) + 8;  // beyond the return address
+    constexpr i32 kLevel =
+        static_cast<i32>(offsetof(Frame, vectors_loaded)) + 8;  // beyond the return address
     jit_.load_vectors_ = e_.cursor;
     load_vectors(Width::kLow, hRax);
     e_.store_imm8(in_frame(kLevel), kVectorsLow);
@@ -246,24 +256,27 @@ void Stubs::make_load_vectors() {
         e_.store_imm8(in_frame(kLevel), kVectorsAll);
         e_.ret();
     };
-    by_level(8, [&] {
-        load_vectors(Width::kAll, hRax);
-        loaded();
-    }, [&](Width width) {
-        if (width == Width::kLow) {
-            e_.load_imm(hRax, address(jit_.cpu_.vec));
-            for (u8 n = 0; n < 16; ++n) {
-                e_.vex({0x66, 3, 0x18}, true, n, n, at(hRax, 32 * n + 16));  // vinsertf128
-                e_.byte(1);
+    by_level(
+        8,
+        [&] {
+            load_vectors(Width::kAll, hRax);
+            loaded();
+        },
+        [&](Width width) {
+            if (width == Width::kLow) {
+                e_.load_imm(hRax, address(jit_.cpu_.vec));
+                for (u8 n = 0; n < 16; ++n) {
+                    e_.vex({0x66, 3, 0x18}, true, n, n, at(hRax, 32 * n + 16));  // vinsertf128
+                    e_.byte(1);
+                }
             }
-        }
-        loaded();  // zero upper halves are there already
-    });
+            loaded();  // zero upper halves are there already
+        });
 }
 
 u8* Stubs::make_slot(bool write) {
-    // RCX: GVA; EDX: span; EAX: a page slot's offset in the context. The slot takes the page of the GVA if the TLB has it with the
-    // right and it holds the span; EAX: whether it did. Destroys RCX and RDX.
+    // RCX: GVA; EDX: span; EAX: a page slot's offset in the context. The slot takes the page of the GVA if
+    // the TLB has it with the right and it holds the span; EAX: whether it did. Destroys RCX and RDX.
     u8* start = e_.cursor;
     constexpr i32 kShift = 8;
     e_.op({0, 0, 0xFF}, 1, in_frame(static_cast<i32>(offsetof(Frame, slot_misses)) + kShift));  // dec

@@ -1,21 +1,24 @@
 // SPDX-License-Identifier: MIT
-// The guest's x87 registers in the host's: loaded by a stub that blocks call, stored on the way to C++. C++ runs with an empty
-// stack, as its calling convention says, and with the guest's control word, as it does without a translator (host_fpu.h).
+// The guest's x87 registers in the host's: loaded by a stub that blocks call, stored on the way to C++. C++
+// runs with an empty stack, as its calling convention says, and with the guest's control word, as it does
+// without a translator (host_fpu.h).
 #include <array>
 
 #include "cpu/jit/stubs.h"
 #include "cpu/jit/x87_image.h"
-#include "cpu/vcpu.h"
+#include "cpu/state/vcpu.h"
 
 namespace shadowbox::jit {
 
 namespace {
 
-/// The tag word of each X87State::empty. Of registers that are not empty the processor finds the tags itself (SDM 2A FLDENV).
+/// The tag word of each X87State::empty. Of registers that are not empty the processor finds the tags itself
+/// (SDM 2A FLDENV).
 constexpr auto kTagWords = [] {
     std::array<u16, 256> words{};
     for (unsigned empty = 0; empty < 256; ++empty) {
-        for (unsigned n = 0; n < 8; ++n) words[empty] = static_cast<u16>(words[empty] | (empty >> n & 1) * 3u << (2 * n));
+        for (unsigned n = 0; n < 8; ++n)
+            words[empty] = static_cast<u16>(words[empty] | (empty >> n & 1) * 3u << (2 * n));
     }
     return words;
 }();
@@ -34,11 +37,14 @@ void Stubs::make_load_x87() {
     e_.alu_imm(4, hRcx, 0x3F, false);
     e_.alu_imm(7, hRcx, 0x3F, false);
     Fixup unmasked = e_.jcc_forward(kNe);
-    // PXOR MM0, MM0 and EMMS: TOP is 0 and all registers are empty, so eight loads put register n at st[n]. FNINIT is slower.
+    // PXOR MM0, MM0 and EMMS: TOP is 0 and all registers are empty, so eight loads put register n at st[n].
+    // FNINIT is slower.
     e_.op({0, 1, 0xEF}, 0, 0);
     e_.byte(0x0F);
     e_.byte(0x77);
-    for (i32 n = 7; n >= 0; --n) e_.op({0, 0, 0xDB}, 5, at(hRax, static_cast<i32>(offsetof(X87State, st)) + n * static_cast<i32>(sizeof(Float80))));
+    for (i32 n = 7; n >= 0; --n)
+        e_.op({0, 0, 0xDB}, 5,
+              at(hRax, static_cast<i32>(offsetof(X87State, st)) + n * static_cast<i32>(sizeof(Float80))));
     e_.op({0, 1, 0xB7}, hRcx, at(hRax, offsetof(X87State, status)));
     e_.store32(in_frame(kEnvironment + 4), hRcx);
     e_.op({0, 1, 0xB6}, hRcx, at(hRax, offsetof(X87State, empty)));
@@ -81,7 +87,8 @@ void Jit::take_x87() {
     f.control = image.control;
     f.status = image.status;
     f.empty = static_cast<u8>(~image.valid);
-    for (unsigned i = 0; i < 8; ++i) f.st[(f.top() + i) & 7] = Float80{image.st[i].significand, image.st[i].sign_exponent};
+    for (unsigned i = 0; i < 8; ++i)
+        f.st[(f.top() + i) & 7] = Float80{image.st[i].significand, image.st[i].sign_exponent};
 }
 
 }  // namespace shadowbox::jit

@@ -1,9 +1,10 @@
 // SPDX-License-Identifier: MIT
-// What a translation holds besides its first block: the blocks that likely run after it, on the same page, one behind the other
-// (a trace). Flags, checked accesses and loaded registers then carry over from block to block. A loop back to the first block
-// is laid down twice: what holds at the end of the first copy need not be done again by the second, which repeats.
+// What a translation holds besides its first block: the blocks that likely run after it, on the same page,
+// one behind the other (a trace). Flags, checked accesses and loaded registers then carry over from block to
+// block. A loop back to the first block is laid down twice: what holds at the end of the first copy need not
+// be done again by the second, which repeats.
 #include "cpu/jit/forms.h"
-#include "cpu/vcpu.h"
+#include "cpu/state/vcpu.h"
 
 namespace shadowbox::jit {
 
@@ -39,14 +40,17 @@ bool Translator::choose_parts() {
     return true;
 }
 
-/// The block that most executions of the last one go on with, if it is on the same page and runs about as often.
+/// The block that most executions of the last one go on with, if it is on the same page and runs about as
+/// often.
 Block* Translator::likely_successor() {
     const Step& last = steps_.back();
     const u64 next = last.rip + last.insn.length;
     auto known = [&](u64 rip) -> Block* {
         return ((rip ^ block_.rip) & ~kPageOffsetMask) == 0 ? cpu_.blocks->known(cpu_, rip) : nullptr;
     };
-    auto heat = [&](const Block* block) { return !block ? 0 : block == &block_ || block->code.frame_flags ? jit_.hot_entries_ : block->heat; };
+    auto heat = [&](const Block* block) {
+        return !block ? 0 : block == &block_ || block->code.frame_flags ? jit_.hot_entries_ : block->heat;
+    };
     Block* chosen;
     if (!(last.row->attributes & aEnd) || runs_on(last, cpu_.exact_time)) {
         chosen = (last.row->attributes & aString) && last.insn.rep ? nullptr : known(next);
@@ -54,7 +58,8 @@ Block* Translator::likely_successor() {
         Block *taken = known(static_cast<u64>(last.insn.disp)), *through = known(next);
         chosen = taken == &block_ || heat(taken) > heat(through) ? taken : through;
     } else {
-        const bool jumps = last.row->map == OpMap::M0 && (last.row->opcode == 0xE9 || last.row->opcode == 0xEB);
+        const bool jumps =
+            last.row->map == OpMap::M0 && (last.row->opcode == 0xE9 || last.row->opcode == 0xEB);
         chosen = jumps ? known(static_cast<u64>(last.insn.disp)) : nullptr;
     }
     return heat(chosen) * 2 >= jit_.hot_entries_ ? chosen : nullptr;
@@ -80,21 +85,24 @@ bool Translator::at_loop_state() {
         if (loop_checked_[g] && !groups_[g].checked) return false;
     }
     // Zero upper halves are less than all: code that counts on them must find them.
-    if (vectors_known_ < loop_vectors_ || (loop_vectors_ == kVectorsZeroUpper && vectors_known_ != kVectorsZeroUpper)) return false;
+    if (vectors_known_ < loop_vectors_ ||
+        (loop_vectors_ == kVectorsZeroUpper && vectors_known_ != kVectorsZeroUpper))
+        return false;
     if (loop_x87_ && !x87_known_) return false;
     auto same_recovery = [&] {
         if (recover_ < 0 || loop_recover_ < 0) return recover_ == loop_recover_;
-        return steps_[static_cast<unsigned>(recover_)].rip == steps_[static_cast<unsigned>(loop_recover_)].rip;
+        return steps_[static_cast<unsigned>(recover_)].rip ==
+               steps_[static_cast<unsigned>(loop_recover_)].rip;
     };
     switch (loop_flags_) {
         case FlagsIn::kDead: return true;
-        case FlagsIn::kFrame:
-            flags_to_frame();
-            return flags_ == FlagsIn::kFrame;
+        case FlagsIn::kFrame: flags_to_frame(); return flags_ == FlagsIn::kFrame;
         case FlagsIn::kHost:
             if (flags_ != FlagsIn::kHost || (loop_recover_ >= 0 && !same_recovery())) return false;
             return true;
-        case FlagsIn::kRecover: return (flags_ == FlagsIn::kHost || flags_ == FlagsIn::kRecover) && recover_ >= 0 && same_recovery();
+        case FlagsIn::kRecover:
+            return (flags_ == FlagsIn::kHost || flags_ == FlagsIn::kRecover) && recover_ >= 0 &&
+                   same_recovery();
     }
     return false;
 }

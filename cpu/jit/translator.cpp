@@ -1,10 +1,11 @@
 // SPDX-License-Identifier: MIT
-// The frame of a translation: entries, flags from instruction to instruction, the ways out, and the cold code, which lies apart.
+// The frame of a translation: entries, flags from instruction to instruction, the ways out, and the cold
+// code, which lies apart.
 #include "cpu/jit/translator.h"
 
 #include <utility>
 
-#include "cpu/dispatch.h"
+#include "cpu/blocks/dispatch.h"
 #include "cpu/jit/forms.h"
 
 namespace shadowbox::jit {
@@ -19,10 +20,14 @@ bool Translator::run() {
     bool dead_at_entry = decided && !exact;
     for (unsigned i = 0; i < steps_.size() && !decided; ++i) {
         const Step& s = steps_[i];
-        if (is_conditional_jump(s)) decided = wants_host = true;
-        else if (s.may_exit) decided = true;
-        else if (s.reads || (s.row->flags_written && s.live_after & ~s.writes)) decided = wants_host = true;
-        else if (s.writes) decided = true;
+        if (is_conditional_jump(s))
+            decided = wants_host = true;
+        else if (s.may_exit)
+            decided = true;
+        else if (s.reads || (s.row->flags_written && s.live_after & ~s.writes))
+            decided = wants_host = true;
+        else if (s.writes)
+            decided = true;
     }
     if (exact || block_.crosses()) wants_host = false;
     if (block_.crosses()) dead_at_entry = false;
@@ -59,8 +64,10 @@ bool Translator::run() {
         settle_x87_pointers();
         const Step& last = steps_.back();
         const u64 next = last.rip + last.insn.length;
-        if (long64()) fall_through(next, static_cast<unsigned>(steps_.size()) - 1);
-        else link_next(next & (block_.mode & mode_bits::kCode32 ? 0xFFFFFFFF : 0xFFFF));
+        if (long64())
+            fall_through(next, static_cast<unsigned>(steps_.size()) - 1);
+        else
+            link_next(next & (block_.mode & mode_bits::kCode32 ? 0xFFFFFFFF : 0xFFFF));
     }
     code_ = {start, e_.cursor};
     u8* const code_end = std::exchange(e_.cursor, jit_.cold_cursor_);
@@ -100,7 +107,9 @@ void Translator::emit(unsigned i) {
 bool Translator::translate(unsigned i) {
     const Step& s = steps_[i];
     if (s.row->map == OpMap::M0F && s.row->opcode == 0x18) return true;  // hints, of no state
-    if (s.row->feature != OpFeature::Base && (block_.mode & (mode_bits::kFpuEm | mode_bits::kFpuNm | mode_bits::kSseUd)) && needs_state(*s.row)) return false;
+    if (s.row->feature != OpFeature::Base &&
+        (block_.mode & (mode_bits::kFpuEm | mode_bits::kFpuNm | mode_bits::kSseUd)) && needs_state(*s.row))
+        return false;
     if (is_avx(*s.row)) return vex(i);
     if (cpu_.exact_time && undefined_flags_matter(s)) return false;
     if (!long64() && segment_register(i)) return true;
@@ -123,7 +132,8 @@ void Translator::begin(unsigned i) {
     rdx_kept_ = casts_shadow_ = false;
     begin_x87(i);
     if (recover_ < 0 || !(s.gprs_written & recover_gprs_)) return;
-    // The registers that the compare could be made again from change. It still can be while this instruction itself runs.
+    // The registers that the compare could be made again from change. It still can be while this instruction
+    // itself runs.
     if ((s.live_after & ~s.writes) == 0) return;
     if (flags_ == FlagsIn::kRecover) need_flags();
     recover_ = -1;
@@ -168,11 +178,13 @@ void Translator::remake_compare() {
         unsigned g = form.bytes == 1 ? reg / 8 : reg;
         return home(g);
     };
-    Opcode opcode{static_cast<u8>(form.bytes == 2 ? 0x66 : 0), 0, static_cast<u8>(s.insn.opcode), form.bytes == 8, form.bytes == 1};
+    Opcode opcode{static_cast<u8>(form.bytes == 2 ? 0x66 : 0), 0, static_cast<u8>(s.insn.opcode),
+                  form.bytes == 8, form.bytes == 1};
     if (form.accumulator) {
         // CMP/TEST AL/rAX, imm: the accumulator has another home, so by the group encoding.
         bool test = (s.insn.opcode & 0xFE) == 0xA8;
-        opcode.byte = static_cast<u8>(test ? (form.bytes == 1 ? 0xF6 : 0xF7) : (form.bytes == 1 ? 0x80 : 0x81));
+        opcode.byte =
+            static_cast<u8>(test ? (form.bytes == 1 ? 0xF6 : 0xF7) : (form.bytes == 1 ? 0x80 : 0x81));
         e_.op(opcode, test ? 0 : 7, operand(0));
         emit_immediate(s);
     } else if (form.immediate) {
@@ -197,7 +209,8 @@ void Translator::leave_if(u8 condition, unsigned i, ExitKind kind) {
 void Translator::leave(unsigned i, ExitKind kind) { cell_exit(steps_[i], kind); }
 
 void Translator::cell_exit(const Step& s, ExitKind kind) {
-    const u64 argument = kind == ExitKind::kGroup ? jit_.add_group_exit({&block_, s.block, s.cell}) : reinterpret_cast<u64>(s.block);
+    const u64 argument = kind == ExitKind::kGroup ? jit_.add_group_exit({&block_, s.block, s.cell})
+                                                  : reinterpret_cast<u64>(s.block);
     e_.load_imm(hRdx, static_cast<u32>(kind) | static_cast<u32>(s.cell) << 8);
     e_.load_imm(hRcx, argument);
     e_.jmp(jit_.exit_stub_);
@@ -259,8 +272,10 @@ void Translator::set_site(u32 link, u8* site) {
 void Translator::fall_through(u64 next, unsigned i) {
     if (!closes_loop(next, i)) return link_to(next, (next & kPageOffsetMask) != 0);
     if (!polled_) poll_at_jump(next);
-    if (at_loop_state()) e_.jmp(loop_);
-    else link_to(next, true);
+    if (at_loop_state())
+        e_.jmp(loop_);
+    else
+        link_to(next, true);
 }
 
 void Translator::branch_if(u8 condition, u64 target, bool same_page) {
@@ -349,7 +364,8 @@ void Translator::emit_cold() {
             remake_compare();
             e_.save_flags();
         }
-        const bool keeps_flags = cold.flags == FlagsIn::kHost && (cold.kind == Cold::kProbe || cold.kind == Cold::kPageSlot);
+        const bool keeps_flags =
+            cold.flags == FlagsIn::kHost && (cold.kind == Cold::kProbe || cold.kind == Cold::kPageSlot);
         if (keeps_flags) e_.save_flags();
         auto back_if_filled = [&] {
             e_.test(hRax, hRax, false);
@@ -377,8 +393,10 @@ void Translator::emit_cold() {
             gva_again(cold);
             e_.load_imm(hRdx, cold.size_and_write);
             e_.call(jit_.fill_stub_);
-            if (cold.forced) write_beside_code(cold);
-            else back_if_filled();
+            if (cold.forced)
+                write_beside_code(cold);
+            else
+                back_if_filled();
         }
         if (cold.exit == ExitKind::kIndirect) e_.store(in_frame(offsetof(Frame, argument)), hRax);
         store_x87_pointers(steps_[cold.step].x87_ip, steps_[cold.step].x87_dp);

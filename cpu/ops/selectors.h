@@ -1,20 +1,24 @@
 // SPDX-License-Identifier: MIT
-// Selectors: rows whose handler depends on operand size and form name one of these. Each looks at the decoded instruction and its
-// row, may reorder registers, and returns the specialised handler. `flags_dead`: nobody can see the flags it would write.
+// Selectors: rows whose handler depends on operand size and form name one of these. Each looks at the decoded
+// instruction and its row, may reorder registers, and returns the specialised handler. `flags_dead`: nobody
+// can see the flags it would write.
 #pragma once
 
-#include "cpu/opcode_row.h"
+#include "cpu/decode/opcode_row.h"
 
 namespace shadowbox {
 
 enum class Alu : u8 { kAdd, kOr, kAdc, kSbb, kAnd, kSub, kXor, kCmp, kTest };
-template <Alu op> Handler select_alu(Insn& insn, bool flags_dead);
+template <Alu op>
+Handler select_alu(Insn& insn, bool flags_dead);
 
 enum class Shift : u8 { kRol, kRor, kRcl, kRcr, kShl, kShr, kSar };
-template <Shift op> Handler select_shift(Insn& insn, bool flags_dead);
+template <Shift op>
+Handler select_shift(Insn& insn, bool flags_dead);
 
 enum class Unary : u8 { kInc, kDec, kNot, kNeg };
-template <Unary op> Handler select_unary(Insn& insn, bool flags_dead);
+template <Unary op>
+Handler select_unary(Insn& insn, bool flags_dead);
 
 Handler select_mov(Insn& insn, bool flags_dead);
 Handler select_movzx(Insn& insn, bool flags_dead);

@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: MIT
-// A machine without devices for the guests of tests/asm: RAM, one or two vCPUs in turn on this thread, a clock that counts the
-// first vCPU's retired instructions, and port F4H where a guest reports: 0 is success, else the number of the check that failed.
-// Port F8H is a stream for string I/O, moved in runs that end before every 64th byte as a drive's do (MachineBus::port_read_run).
+// A machine without devices for the guests of tests/asm: RAM, one or two vCPUs in turn on this thread, a
+// clock that counts the first vCPU's retired instructions, and port F4H where a guest reports: 0 is success,
+// else the number of the check that failed. Port F8H is a stream for string I/O, moved in runs that end
+// before every 64th byte as a drive's do (MachineBus::port_read_run).
 #pragma once
 
 #include <functional>
@@ -9,16 +10,16 @@
 #include <string>
 #include <vector>
 
-#include "cpu/block.h"
-#include "cpu/cpu_model.h"
-#include "cpu/decoder.h"
-#include "cpu/interrupts.h"
+#include "cpu/access/memory_access.h"
+#include "cpu/apic/local_apic.h"
+#include "cpu/blocks/block.h"
+#include "cpu/decode/decoder.h"
+#include "cpu/events/interrupts.h"
 #include "cpu/jit/jit.h"
-#include "cpu/local_apic.h"
-#include "cpu/memory_access.h"
-#include "cpu/vcpu.h"
-#include "tests/row_log.h"
+#include "cpu/state/cpu_model.h"
+#include "cpu/state/vcpu.h"
 #include "mmu/zero_fill_pager.h"
+#include "tests/row_log.h"
 
 namespace shadowbox::asm_test {
 
@@ -26,10 +27,10 @@ namespace shadowbox::asm_test {
 enum class Slicing : u8 { kWhole, kSingle, kRandom };
 
 struct GuestResult {
-    int reported = -1;          ///< what the guest wrote to port F4H; -1: nothing
+    int reported = -1;  ///< what the guest wrote to port F4H; -1: nothing
     bool shutdown = false;
-    std::string state;          ///< registers and retired count of every vCPU, hash of memory
-    std::string story;          ///< for messages
+    std::string state;  ///< registers and retired count of every vCPU, hash of memory
+    std::string story;  ///< for messages
     u64 retired = 0;
 };
 
@@ -37,11 +38,16 @@ class GuestMachine : public MachineBus, public ApicMessageSink, public EoiListen
  public:
     static constexpr u64 kLoad = 0x7C00, kMemoryPages = 4096;
 
-    GuestMachine(unsigned vcpus, std::string name, bool translate = false, bool v3 = false, bool small_cache = false, bool host_clock = false)
-        : name_(std::move(name)), host_clock_(host_clock), pool_(std::move(*MachinePool::create(2 * kMemoryPages, 8192))), memory_(*pool_, pager_, VmId(1)) {
+    GuestMachine(unsigned vcpus, std::string name, bool translate = false, bool v3 = false,
+                 bool small_cache = false, bool host_clock = false)
+        : name_(std::move(name)),
+          host_clock_(host_clock),
+          pool_(std::move(*MachinePool::create(2 * kMemoryPages, 8192))),
+          memory_(*pool_, pager_, VmId(1)) {
         memory_.map_ram(Ppn(0), kMemoryPages);
         for (unsigned i = 0; i < vcpus; ++i) {
-            cpus_.push_back(std::make_unique<Vcpu>(i, memory_, *this, *this, *this, v3 ? cpu_model_v3() : cpu_model_v2()));
+            cpus_.push_back(std::make_unique<Vcpu>(i, memory_, *this, *this, *this,
+                                                   v3 ? cpu_model_v3() : cpu_model_v2()));
             Vcpu& cpu = *cpus_.back();
             cpu.vcpu_count = vcpus;
             cpu.alone = true;
@@ -92,7 +98,8 @@ class GuestMachine : public MachineBus, public ApicMessageSink, public EoiListen
         return elements;
     }
     void port_write(u16 port, unsigned size, u32 value) override {
-        for (unsigned i = 0; port == 0xF8 && i < size; ++i) wrong_ += static_cast<u8>(value >> (8 * i)) != stream(taken_++);
+        for (unsigned i = 0; port == 0xF8 && i < size; ++i)
+            wrong_ += static_cast<u8>(value >> (8 * i)) != stream(taken_++);
         if (port == 0xF9) taken_ = value * 4;
         if (port == 0xF4 && reported_ < 0) reported_ = static_cast<int>(value & 0xFF);
         if (port == 0xF6) cpus_[0]->post_nmi();
@@ -147,9 +154,15 @@ class GuestMachine : public MachineBus, public ApicMessageSink, public EoiListen
             if (reason == ExitReason::kWaitPage) cpu.mmu.wait_for_page();
             if (reason == ExitReason::kExclusive) reason = cpu.step_exclusive();
             cpu.safepoint.leave();
-            if (reason == ExitReason::kShutdown) { result.shutdown = true; return true; }
+            if (reason == ExitReason::kShutdown) {
+                result.shutdown = true;
+                return true;
+            }
             stuck_ = cpu.retired == before ? stuck_ + 1 : 0;
-            if (stuck_ > 1000) { result.shutdown = true; return true; }
+            if (stuck_ > 1000) {
+                result.shutdown = true;
+                return true;
+            }
             cpu.halted = reason == ExitReason::kHalt;
             progress = true;
         }
@@ -160,11 +173,13 @@ class GuestMachine : public MachineBus, public ApicMessageSink, public EoiListen
         u64 linear = cpu.long64() ? cpu.rip : (cpu.rip + cpu.seg[kCs].base) & 0xFFFFFFFF;
         u8 bytes[16] = {};
         unsigned size = static_cast<unsigned>(std::min<u64>(16, kPageSize - (linear & kPageOffsetMask)));
-        for (unsigned i = 0; i < size; ++i) if (!load_slow(cpu, linear + i, 1, bytes + i, true)) size = i;
+        for (unsigned i = 0; i < size; ++i)
+            if (!load_slow(cpu, linear + i, 1, bytes + i, true)) size = i;
         cpu.exit = ExitReason::kNone;
         Insn insn;
         DecodeContext context{cpu.mode, cpu.rip, &cpu.model};
-        if (decode_insn(context, bytes, 16, insn) == DecodeStatus::kOk) RowLog::instance().note(insn.row, name_);
+        if (decode_insn(context, bytes, 16, insn) == DecodeStatus::kOk)
+            RowLog::instance().note(insn.row, name_);
     }
     void limit_to_deadline(Vcpu& cpu) {
         GuestNs deadline = cpu.apic->next_deadline();
@@ -176,12 +191,12 @@ class GuestMachine : public MachineBus, public ApicMessageSink, public EoiListen
         for (auto& cpu : cpus_) next = std::min(next, cpu->apic->next_deadline());
         if (next == kNever) return false;
         if (next > now()) skipped_ += next - now();
-        for (auto& cpu : cpus_) {
-            cpu->apic->run_timer(now());
-        }
+        for (auto& cpu : cpus_) { cpu->apic->run_timer(now()); }
         return true;
     }
-    u64 next_random() { return random_ = random_ * 6364136223846793005u + 1442695040888963407u, random_ >> 33; }
+    u64 next_random() {
+        return random_ = random_ * 6364136223846793005u + 1442695040888963407u, random_ >> 33;
+    }
     std::string state() {
         std::string text;
         for (auto& cpu : cpus_) text += cpu->dump();

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
-// Files that are booted: bzImage, ELF (PVH and multiboot), and disk and CD images. A valid file is made first and then changed as
-// the bytes say, so that the loaders come far. They may refuse; what they load lies inside the guest's memory.
+// Files that are booted: bzImage, ELF (PVH and multiboot), and disk and CD images. A valid file is made first
+// and then changed as the bytes say, so that the loaders come far. They may refuse; what they load lies
+// inside the guest's memory.
 #include <fmt/format.h>
 #include <unistd.h>
 
@@ -11,8 +12,8 @@
 #include "core/host/file.h"
 #include "tests/fuzz/fuzz_input.h"
 #include "tests/unit/bios/kernel_files.h"
-#include "ui/image_check.h"
-#include "vmm/image_file.h"
+#include "ui/options/image_check.h"
+#include "vmm/disks/image_file.h"
 
 namespace shadowbox::fuzz {
 
@@ -25,7 +26,9 @@ void change(Input& in, std::vector<u8>& file, std::size_t header) {
         u8 kind = in.byte();
         u64 where = in.below(header);
         unsigned size = 1u << (kind & 3);
-        u64 value = kind & 4 ? in.number(size) : kind & 8 ? ~u64{0} >> (kind >> 4) : u64{1} << (in.byte() & 63);
+        u64 value = kind & 4   ? in.number(size)
+                    : kind & 8 ? ~u64{0} >> (kind >> 4)
+                               : u64{1} << (in.byte() & 63);
         if (where + size <= file.size()) memcpy(file.data() + where, &value, size);
         if (kind >= 0xF0) file.resize(std::min<std::size_t>(file.size(), in.below(65536)));
     }
@@ -36,17 +39,20 @@ void check_state(const Expected<BootState>& state) {
         FUZZ_CHECK(!state.error().text().empty(), "an error without words");
         return;
     }
-    FUZZ_CHECK(state->rsp < GuestRam::kBytes && state->gdt_base < GuestRam::kBytes && state->rsi < GuestRam::kBytes && state->rbx < GuestRam::kBytes,
+    FUZZ_CHECK(state->rsp < GuestRam::kBytes && state->gdt_base < GuestRam::kBytes &&
+                   state->rsi < GuestRam::kBytes && state->rbx < GuestRam::kBytes,
                "boot state outside memory");
 }
 
 void boot_linux(Input& in, GuestRam& ram) {
-    LinuxImage image{bzimage(in.below(0x2000)), std::vector<u8>(in.below(20000)), std::string(in.below(400), 'x')};
+    LinuxImage image{bzimage(in.below(0x2000)), std::vector<u8>(in.below(20000)),
+                     std::string(in.below(400), 'x')};
     change(in, image.kernel, 0x270);
     is_bzimage(image.kernel);
     auto checked = check_linux(image, GuestRam::kBytes);
     auto loaded = load_linux(image, ram.memory, GuestRam::kBytes, 0xF0000);
-    FUZZ_CHECK(checked.has_value() == loaded.has_value(), "checked and loaded differ: {}", checked ? loaded.error().text() : checked.error().text());
+    FUZZ_CHECK(checked.has_value() == loaded.has_value(), "checked and loaded differ: {}",
+               checked ? loaded.error().text() : checked.error().text());
     check_state(loaded);
 }
 
@@ -54,7 +60,8 @@ void boot_elf(Input& in, GuestRam& ram) {
     bool wide = in.flag();
     std::vector<u8> code = multiboot_header(in.flag() ? 1 << 16 : 0, {0x100000, 0x100000, 0, 0, 0x100000});
     code.resize(code.size() + in.below(3000), 0x90);
-    std::vector<ElfSegment> segments = {{1, 0, 0x100000, code}, {1, 0, 0x200000, std::vector<u8>(in.below(500)), in.below(100000) + 500}};
+    std::vector<ElfSegment> segments = {
+        {1, 0, 0x100000, code}, {1, 0, 0x200000, std::vector<u8>(in.below(500)), in.below(100000) + 500}};
     if (in.flag()) segments.push_back(pvh_note(0x100020));
     ElfKernel kernel{elf_file(wide, 0x100000, segments), {}, "quiet"};
     if (in.flag()) kernel.modules.push_back({std::vector<u8>(in.below(9000)), "module"});
@@ -72,27 +79,31 @@ void look_at_image(Input& in) {
     (void)removed_at_exit;
     std::vector<u8> bytes(in.flag() ? 18 * 2048 : in.below(3000));
     static constexpr u8 kVolume[] = {1, 'C', 'D', '0', '0', '1', 1};
-    if (bytes.size() > 17 * 2048) std::copy(std::begin(kVolume), std::end(kVolume), bytes.begin() + 16 * 2048);
+    if (bytes.size() > 17 * 2048)
+        std::copy(std::begin(kVolume), std::end(kVolume), bytes.begin() + 16 * 2048);
     while (!in.empty() && !bytes.empty()) {
         std::size_t base = bytes.size() > 17 * 2048 && in.flag() ? 16 * 2048 : 0;
         bytes[(base + in.below(512)) % bytes.size()] = in.byte();
     }
     FILE* file = fopen(path.c_str(), "wb");
-    FUZZ_CHECK(file && (bytes.empty() || fwrite(bytes.data(), 1, bytes.size(), file) == bytes.size()), "cannot write {}", path);
+    FUZZ_CHECK(file && (bytes.empty() || fwrite(bytes.data(), 1, bytes.size(), file) == bytes.size()),
+               "cannot write {}", path);
     fclose(file);
     is_iso_image(path);
     DriveConfig drive;
     drive.file = path;
     for (bool cdrom : {false, true}) {
         drive.cdrom = cdrom;
-        if (auto checked = check_image(drive); !checked) FUZZ_CHECK(!checked.error().text().empty(), "an error without words");
+        if (auto checked = check_image(drive); !checked)
+            FUZZ_CHECK(!checked.error().text().empty(), "an error without words");
     }
     for (ImageMode mode : {ImageMode::kReadOnly, ImageMode::kSnapshot, ImageMode::kWritable}) {
         auto image = ImageFile::open(path, mode);
         if (!image) continue;
         u8 sector[512];
         FUZZ_CHECK((*image)->size_bytes() % 512 == 0, "part of a sector");
-        FUZZ_CHECK((*image)->read((*image)->size_bytes() - 512, sector).has_value(), "the last sector cannot be read");
+        FUZZ_CHECK((*image)->read((*image)->size_bytes() - 512, sector).has_value(),
+                   "the last sector cannot be read");
         FUZZ_CHECK(!(*image)->read((*image)->size_bytes(), sector), "a sector behind the end can be read");
     }
 }

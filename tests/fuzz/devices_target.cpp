@@ -1,18 +1,19 @@
 // SPDX-License-Identifier: MIT
-// Every device of the board: whatever the guest writes to ports, MMIO, configuration space and memory, and whatever comes from
-// outside meanwhile, no device crashes, hangs or goes outside the guest's memory. Also: save states load to the same bytes, corrupt
-// ones do no harm, and a reset machine is at rest. One harness over the list of devices; a new device is in it by being on the board.
+// Every device of the board: whatever the guest writes to ports, MMIO, configuration space and memory, and
+// whatever comes from outside meanwhile, no device crashes, hangs or goes outside the guest's memory. Also:
+// save states load to the same bytes, corrupt ones do no harm, and a reset machine is at rest. One harness
+// over the list of devices; a new device is in it by being on the board.
 #include <fmt/format.h>
 #include <unistd.h>
 
 #include <cstdlib>
 #include <memory>
 
-#include "devices/pci_setup.h"
+#include "devices/bus/pci_setup.h"
 #include "mmu/zero_fill_pager.h"
 #include "tests/fuzz/fuzz_input.h"
-#include "vmm/board.h"
-#include "vmm/drives.h"
+#include "vmm/disks/drives.h"
+#include "vmm/machine/board.h"
 
 namespace shadowbox::fuzz {
 
@@ -47,7 +48,10 @@ const std::string& image_path(u64 bytes) {
     static std::vector<std::pair<u64, std::string>> made;
     for (auto& [size, path] : made)
         if (size == bytes) return path;
-    if (made.empty()) std::atexit([] { for (auto& [size, path] : made) unlink(path.c_str()); });
+    if (made.empty())
+        std::atexit([] {
+            for (auto& [size, path] : made) unlink(path.c_str());
+        });
     std::string path = fmt::format("/tmp/shadowbox-fuzz-{}-{}.img", getpid(), bytes);
     FILE* file = fopen(path.c_str(), "wb");
     FUZZ_CHECK(file && ftruncate(fileno(file), static_cast<off_t>(bytes)) == 0, "cannot make {}", path);
@@ -60,7 +64,8 @@ const std::string& image_path(u64 bytes) {
 struct Machine {
     Clock clock;
     TimerQueue timers{clock};
-    std::unique_ptr<MachinePool> pool = std::move(*MachinePool::create(16384, 32768));  // 64 MiB: RAM and the frame buffer
+    std::unique_ptr<MachinePool> pool =
+        std::move(*MachinePool::create(16384, 32768));  // 64 MiB: RAM and the frame buffer
     ZeroFillPager pager;
     GuestMemory memory{*pool, pager, VmId(1)};
     Apics apics;
@@ -70,7 +75,8 @@ struct Machine {
     std::vector<Drive> drives;
     std::vector<std::function<void()>> exclusive;
     bool interrupt = false, reset_wanted = false;
-    bool tainted = false;  ///< a corrupt state was loaded: it may say that the frame buffer lies where it does not
+    bool tainted =
+        false;  ///< a corrupt state was loaded: it may say that the frame buffer lies where it does not
     u64 random = 0;
     MachineConfig config;
     std::unique_ptr<Board> board;
@@ -132,7 +138,9 @@ struct Machine {
         return archive.bytes();
     }
     template <class T>
-    void put(u64 where, T value) { memory.write(Gpa(where), std::span(reinterpret_cast<const u8*>(&value), sizeof value)); }
+    void put(u64 where, T value) {
+        memory.write(Gpa(where), std::span(reinterpret_cast<const u8*>(&value), sizeof value));
+    }
 };
 
 /// A port of some device, seldom any.
@@ -179,7 +187,9 @@ u64 virtio_window(Machine& m, u8 choice) {
 /// A driver's initialization, with three queues at places that the input chooses.
 void start_virtio(Input& in, Machine& m) {
     u64 window = virtio_window(m, in.byte());
-    auto write = [&](u32 offset, unsigned size, u64 value) { m.board->mmio.write(Gpa(window + offset), size, value); };
+    auto write = [&](u32 offset, unsigned size, u64 value) {
+        m.board->mmio.write(Gpa(window + offset), size, value);
+    };
     write(20, 1, 0);
     write(8, 4, 1), write(12, 4, 1);
     write(20, 1, 11);
@@ -200,7 +210,8 @@ void use_virtio(Input& in, Machine& m) {
         u64 at = ring + in.below(16) * 16;
         m.put<u64>(at, in.flag() ? 0x10000 + in.number(2) : in.number(8));
         m.put<u32>(at + 8, static_cast<u32>(in.flag() ? in.number(2) : in.number(4)));
-        m.put<u16>(at + 12, static_cast<u16>(in.byte() & 7)), m.put<u16>(at + 14, static_cast<u16>(in.below(20)));
+        m.put<u16>(at + 12, static_cast<u16>(in.byte() & 7)),
+            m.put<u16>(at + 14, static_cast<u16>(in.below(20)));
     }
     u64 available = ring + 0x400 + in.below(2) * 0x2000;
     for (u64 i = 0; i < 4; ++i) m.put<u16>(available + 4 + 2 * i, static_cast<u16>(in.below(20)));
@@ -210,11 +221,13 @@ void use_virtio(Input& in, Machine& m) {
 
 /// A task file, a command, and for DMA a descriptor table.
 void use_ide(Input& in, Machine& m) {
-    static constexpr u8 kCommands[] = {0x20, 0x24, 0x30, 0x34, 0xC4, 0xC5, 0xC8, 0xCA, 0x25, 0x35, 0xEC, 0xA1, 0xA0, 0xA0, 0xEF, 0xE7, 0xC6, 0x91, 0xB0, 0x90, 0x08};
+    static constexpr u8 kCommands[] = {0x20, 0x24, 0x30, 0x34, 0xC4, 0xC5, 0xC8, 0xCA, 0x25, 0x35, 0xEC,
+                                       0xA1, 0xA0, 0xA0, 0xEF, 0xE7, 0xC6, 0x91, 0xB0, 0x90, 0x08};
     u16 base = in.flag() ? 0x1F0 : 0x170;
     for (u16 i = 1; i < 6; ++i) m.board->ports.write(static_cast<u16>(base + i), 1, in.byte());
     m.board->ports.write(static_cast<u16>(base + 6), 1, 0xE0 | (in.byte() & 0x1F));
-    m.put<u32>(0x2000, static_cast<u32>(in.number(3))), m.put<u32>(0x2004, 0x80000000 | static_cast<u32>(in.number(2)));
+    m.put<u32>(0x2000, static_cast<u32>(in.number(3))),
+        m.put<u32>(0x2004, 0x80000000 | static_cast<u32>(in.number(2)));
     m.board->ports.write(base == 0x1F0 ? 0xC004 : 0xC00C, 4, 0x2000);
     m.board->ports.write(static_cast<u16>(base + 7), 1, kCommands[in.below(std::size(kCommands))]);
     for (unsigned i = 0; i < 6; ++i) m.board->ports.write(base, 2, static_cast<u32>(in.number(2)));
@@ -226,14 +239,22 @@ void from_outside(Input& in, Machine& m) {
     Board& b = *m.board;
     switch (in.below(9)) {
         case 0: b.keyboard.key_event(static_cast<Key>(in.byte()), in.flag()); break;
-        case 1: b.keyboard.mouse_event(static_cast<int>(in.number(4)), static_cast<int>(in.number(4)), static_cast<i8>(in.byte()), in.byte()); break;
+        case 1:
+            b.keyboard.mouse_event(static_cast<int>(in.number(4)), static_cast<int>(in.number(4)),
+                                   static_cast<i8>(in.byte()), in.byte());
+            break;
         case 2: m.serial.type(in.take(in.byte())); break;
         case 3: m.console.type(in.take(in.byte())); break;
         case 4: m.net.arrive(std::vector<u8>(in.number(2))); break;
         case 5: b.acpi.press_power_button(); break;
-        case 6: b.balloon.set_target(in.number(4)); b.balloon.request_statistics(); break;
+        case 6:
+            b.balloon.set_target(in.number(4));
+            b.balloon.request_statistics();
+            break;
         case 7: b.ioapic.end_of_interrupt(in.byte()); break;
-        default: if (m.interrupt) b.pic.acknowledge(); break;
+        default:
+            if (m.interrupt) b.pic.acknowledge();
+            break;
     }
 }
 
@@ -267,8 +288,10 @@ void save_and_load(Input& in, Machine& m) {
     if (m.tainted) return;
     FUZZ_CHECK(!archive.failed(), "a state of ours does not load");
     std::vector<u8> again = m.save();
-    auto differs = std::mismatch(saved.begin(), saved.end(), again.begin(), again.end()).first - saved.begin();
-    FUZZ_CHECK(again == saved, "loading changed the state at byte {}, of {}", differs, device_at(m, static_cast<std::size_t>(differs)));
+    auto differs =
+        std::mismatch(saved.begin(), saved.end(), again.begin(), again.end()).first - saved.begin();
+    FUZZ_CHECK(again == saved, "loading changed the state at byte {}, of {}", differs,
+               device_at(m, static_cast<std::size_t>(differs)));
 }
 
 void look(Machine& m) {
@@ -278,19 +301,28 @@ void look(Machine& m) {
     VgaFrame frame;
     m.board->vga.render(frame);
     m.board->vga.text_screen();
-    FUZZ_CHECK(frame.pixels.size() == std::size_t{frame.width} * frame.height, "a frame of {} x {} with {} pixels", frame.width, frame.height, frame.pixels.size());
+    FUZZ_CHECK(frame.pixels.size() == std::size_t{frame.width} * frame.height,
+               "a frame of {} x {} with {} pixels", frame.width, frame.height, frame.pixels.size());
 }
 
 void step(Input& in, Machine& m) {
     Board& b = *m.board;
     unsigned size = 1u << in.below(3);
     switch (in.below(24)) {
-        case 0: case 1: case 2: case 3: b.ports.write(choose_port(in), size, static_cast<u32>(in.number(size))); break;
-        case 4: case 5: b.ports.read(choose_port(in), size); break;
-        case 6: case 7: case 8: b.mmio.write(choose_mmio(in, m), size * (1 + in.below(2)), in.number(8)); break;
+        case 0:
+        case 1:
+        case 2:
+        case 3: b.ports.write(choose_port(in), size, static_cast<u32>(in.number(size))); break;
+        case 4:
+        case 5: b.ports.read(choose_port(in), size); break;
+        case 6:
+        case 7:
+        case 8: b.mmio.write(choose_mmio(in, m), size * (1 + in.below(2)), in.number(8)); break;
         case 9: b.mmio.read(choose_mmio(in, m), size * (1 + in.below(2))); break;
-        case 10: case 11: {
-            u32 address = static_cast<u32>(in.byte() & 15) << 11 | static_cast<u32>(in.byte() & 3) << 8 | (in.byte() & ~(size - 1));
+        case 10:
+        case 11: {
+            u32 address = static_cast<u32>(in.byte() & 15) << 11 | static_cast<u32>(in.byte() & 3) << 8 |
+                          (in.byte() & ~(size - 1));
             b.pci.config_write(address, size, static_cast<u32>(in.number(size)));
             b.pci.config_read(address, size);
             break;
@@ -298,10 +330,13 @@ void step(Input& in, Machine& m) {
         case 12: set_up_pci(b.pci); break;
         case 13: m.memory.write(Gpa(in.number(2)), in.take(in.byte())); break;
         case 14: start_virtio(in, m); break;
-        case 15: case 16: use_virtio(in, m); break;
-        case 17: case 18: use_ide(in, m); break;
+        case 15:
+        case 16: use_virtio(in, m); break;
+        case 17:
+        case 18: use_ide(in, m); break;
         case 19: from_outside(in, m); break;
-        case 20: case 21: m.advance(in.flag() ? in.number(2) : in.number(4)); break;
+        case 20:
+        case 21: m.advance(in.flag() ? in.number(2) : in.number(4)); break;
         case 22: save_and_load(in, m); break;
         default: look(m); break;
     }
@@ -317,7 +352,8 @@ void step(Input& in, Machine& m) {
 void fuzz_devices(std::span<const u8> input) {
     Input in(input);
     Machine m;
-    if (in.flag()) FUZZ_CHECK(m.board->set_bios_image(std::vector<u8>(128 << 10, 0x90)).has_value(), "no firmware");
+    if (in.flag())
+        FUZZ_CHECK(m.board->set_bios_image(std::vector<u8>(128 << 10, 0x90)).has_value(), "no firmware");
     if (in.flag()) set_up_pci(m.board->pci);
     m.run_exclusive();
     while (!in.empty()) step(in, m);
@@ -325,7 +361,8 @@ void fuzz_devices(std::span<const u8> input) {
     m.board->reset();
     m.run_exclusive();
     m.drain();
-    FUZZ_CHECK(m.timers.next_deadline() == kNever, "a machine at rest waits for {} at {}", m.timers.next_deadline(), m.clock.now_);
+    FUZZ_CHECK(m.timers.next_deadline() == kNever, "a machine at rest waits for {} at {}",
+               m.timers.next_deadline(), m.clock.now_);
 }
 
 }  // namespace shadowbox::fuzz

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
-// What a fuzz target is: a function over bytes that aborts when an invariant is broken. Input turns the bytes into decisions; when
-// they are used up it gives zeros, so that every input is a complete run.
+// What a fuzz target is: a function over bytes that aborts when an invariant is broken. Input turns the bytes
+// into decisions; when they are used up it gives zeros, so that every input is a complete run.
 #pragma once
 
 #include <cstdio>
@@ -28,7 +28,8 @@ class Input {
     bool flag() { return byte() & 1; }
     std::vector<u8> take(std::size_t most) {
         std::size_t size = std::min(most, bytes_.size() - at_);
-        std::vector<u8> taken(bytes_.begin() + static_cast<std::ptrdiff_t>(at_), bytes_.begin() + static_cast<std::ptrdiff_t>(at_ + size));
+        std::vector<u8> taken(bytes_.begin() + static_cast<std::ptrdiff_t>(at_),
+                              bytes_.begin() + static_cast<std::ptrdiff_t>(at_ + size));
         at_ += size;
         return taken;
     }
@@ -40,13 +41,13 @@ class Input {
 };
 
 /// An invariant of a target.
-#define FUZZ_CHECK(condition, ...)                                                        \
-    do {                                                                                  \
-        if (!(condition)) {                                                               \
-            std::fprintf(stderr, "%s:%d: %s: ", __FILE__, __LINE__, #condition);          \
-            std::fprintf(stderr, "%s\n", std::string(fmt::format(__VA_ARGS__)).c_str());  \
-            std::abort();                                                                 \
-        }                                                                                 \
+#define FUZZ_CHECK(condition, ...)                                                       \
+    do {                                                                                 \
+        if (!(condition)) {                                                              \
+            std::fprintf(stderr, "%s:%d: %s: ", __FILE__, __LINE__, #condition);         \
+            std::fprintf(stderr, "%s\n", std::string(fmt::format(__VA_ARGS__)).c_str()); \
+            std::abort();                                                                \
+        }                                                                                \
     } while (0)
 
 // The targets, one file each (NAME_target.cpp).

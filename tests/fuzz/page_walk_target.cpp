@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
-// The page walk on random tables and control registers: translation, error code and accessed/dirty bits as the reference walk has
-// them. peek_translation() agrees about the place and changes nothing.
+// The page walk on random tables and control registers: translation, error code and accessed/dirty bits as
+// the reference walk has them. peek_translation() agrees about the place and changes nothing.
 #include <fmt/format.h>
 
 #include <cstring>
@@ -74,11 +74,14 @@ void fuzz_page_walk(std::span<const u8> input) {
     PagingControl control = choose_control(in);
     WalkAccess access;
     u8 kind = in.byte();
-    access.write = kind & 1, access.execute = (kind & 2) && !access.write, access.user = kind & 4, access.explicit_ac = (kind & 8) && !access.user;
+    access.write = kind & 1, access.execute = (kind & 2) && !access.write, access.user = kind & 4,
+    access.explicit_ac = (kind & 8) && !access.user;
     u64 gva = in.number(8);
     bool long_mode = control.efer & 1 << 10;
-    if (!long_mode) gva &= 0xFFFFFFFF;
-    else if (!is_canonical(gva, control.cr4)) gva = static_cast<u64>(static_cast<i64>(gva << 16) >> 16);
+    if (!long_mode)
+        gva &= 0xFFFFFFFF;
+    else if (!is_canonical(gva, control.cr4))
+        gva = static_cast<u64>(static_cast<i64>(gva << 16) >> 16);
     std::vector<u8> bytes(kBytes), before, after(kBytes);
     fill_tables(in, bytes, control.cr4 & 1 << 5 ? 8 : 4);
     before = bytes;
@@ -89,20 +92,27 @@ void fuzz_page_walk(std::span<const u8> input) {
     WalkResult walked = walk_page_tables(control, ram->memory, Gva(gva), access);
     ReferenceResult expected = reference_walk(control, bytes, gva, access);
     ram->memory.read(Gpa(0), after);
-    std::string what = fmt::format("cr0 {:x} cr3 {:x} cr4 {:x} efer {:x} pkru {:x} gva {:x} access {:x}", control.cr0, control.cr3, control.cr4,
-                                   control.efer, control.pkru, gva, kind);
+    std::string what =
+        fmt::format("cr0 {:x} cr3 {:x} cr4 {:x} efer {:x} pkru {:x} gva {:x} access {:x}", control.cr0,
+                    control.cr3, control.cr4, control.efer, control.pkru, gva, kind);
     FUZZ_CHECK(after == bytes, "accessed or dirty bits differ: {}", what);
     if (expected.fault) {
-        FUZZ_CHECK(!walked && !walked.error().wait, "a translation where the reference faults with {:x}: {}", *expected.fault, what);
-        FUZZ_CHECK(walked.error().error_code == *expected.fault, "error code {:x}, reference {:x}: {}", walked.error().error_code, *expected.fault, what);
+        FUZZ_CHECK(!walked && !walked.error().wait, "a translation where the reference faults with {:x}: {}",
+                   *expected.fault, what);
+        FUZZ_CHECK(walked.error().error_code == *expected.fault, "error code {:x}, reference {:x}: {}",
+                   walked.error().error_code, *expected.fault, what);
         return;
     }
-    FUZZ_CHECK(walked.has_value(), "a fault {:x} where the reference translates: {}", walked.error().error_code, what);
+    FUZZ_CHECK(walked.has_value(), "a fault {:x} where the reference translates: {}",
+               walked.error().error_code, what);
     const Translation& t = *walked;
-    FUZZ_CHECK(t.ppn.value == expected.gpa >> 12 && t.page_shift == expected.page_shift, "page {:x} size {}, reference {:x} size {}: {}", t.ppn.value,
-               t.page_shift, expected.gpa >> 12, expected.page_shift, what);
-    FUZZ_CHECK(t.writable == expected.writable && t.user == expected.user && t.executable == expected.executable && t.global == expected.global &&
-                   t.protection_key == expected.key, "rights differ: {}", what);
+    FUZZ_CHECK(t.ppn.value == expected.gpa >> 12 && t.page_shift == expected.page_shift,
+               "page {:x} size {}, reference {:x} size {}: {}", t.ppn.value, t.page_shift, expected.gpa >> 12,
+               expected.page_shift, what);
+    FUZZ_CHECK(t.writable == expected.writable && t.user == expected.user &&
+                   t.executable == expected.executable && t.global == expected.global &&
+                   t.protection_key == expected.key,
+               "rights differ: {}", what);
     FUZZ_CHECK(peeked && peeked->ppn == t.ppn, "a viewer sees another page: {}", what);
 }
 

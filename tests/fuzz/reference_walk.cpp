@@ -10,7 +10,9 @@ namespace {
 constexpr unsigned kMaxPhyAddr = kPhysicalBits;
 
 bool bit(u64 value, unsigned number) { return value >> number & 1; }
-u64 field(u64 value, unsigned high, unsigned low) { return value >> low & ((u64{1} << (high - low + 1)) - 1); }
+u64 field(u64 value, unsigned high, unsigned low) {
+    return value >> low & ((u64{1} << (high - low + 1)) - 1);
+}
 bool any(u64 value, unsigned high, unsigned low) { return high >= low && field(value, high, low) != 0; }
 
 u64 load(const std::vector<u8>& memory, u64 where, unsigned size) {
@@ -38,7 +40,7 @@ bool reserved_bits_set(const PagingControl& c, u64 entry, const Level& level, bo
     bool pae = bit(c.cr4, 5), long_mode = bit(c.efer, 10);
     if (!pae) return maps_large && bit(entry, 21);  // figure 4-4: PSE-36 with 40 bits uses 20:13, bit 21 is 0
     if (long_mode ? any(entry, 51, kMaxPhyAddr) : any(entry, 62, kMaxPhyAddr)) return true;
-    if (bit(entry, 63) && !bit(c.efer, 11)) return true;          // XD without NXE
+    if (bit(entry, 63) && !bit(c.efer, 11)) return true;                 // XD without NXE
     if (bit(entry, 7) && !level.may_map && level.low > 12) return true;  // PS in a PML4E or PML5E
     if (maps_large && level.low == 30 && any(entry, 29, 13)) return true;
     if (maps_large && level.low == 21 && any(entry, 20, 13)) return true;
@@ -89,9 +91,12 @@ ReferenceResult reference_walk(const PagingControl& c, std::vector<u8>& memory, 
     }
     bool pae = bit(c.cr4, 5), long_mode = bit(c.efer, 10);
     std::vector<Level> levels;
-    if (!pae) levels = {{31, 22, bit(c.cr4, 4)}, {21, 12, true}};
-    else if (!long_mode) levels = {{29, 21, true}, {20, 12, true}};
-    else levels = {{47, 39, false}, {38, 30, true}, {29, 21, true}, {20, 12, true}};
+    if (!pae)
+        levels = {{31, 22, bit(c.cr4, 4)}, {21, 12, true}};
+    else if (!long_mode)
+        levels = {{29, 21, true}, {20, 12, true}};
+    else
+        levels = {{47, 39, false}, {38, 30, true}, {29, 21, true}, {20, 12, true}};
     if (pae && long_mode && bit(c.cr4, 12)) levels.insert(levels.begin(), Level{56, 48, false});
     unsigned size = pae ? 8 : 4;
     u64 table = !pae ? c.cr3 & 0xFFFFF000 : field(c.cr3, kMaxPhyAddr - 1, 12) << 12;
@@ -120,7 +125,8 @@ ReferenceResult reference_walk(const PagingControl& c, std::vector<u8>& memory, 
         if (!bit(entry, 2)) r.user = false;
         if (pae && bit(entry, 63)) r.executable = false;
         if (maps_large || level.low == 12) {
-            u64 frame = pae ? field(entry, kMaxPhyAddr - 1, level.low) << level.low : field(entry, 31, level.low) << level.low;
+            u64 frame = pae ? field(entry, kMaxPhyAddr - 1, level.low) << level.low
+                            : field(entry, 31, level.low) << level.low;
             if (!pae && maps_large) frame |= field(entry, 20, 13) << 32;
             r.gpa = frame | field(gva, level.low - 1, 0);
             r.page_shift = level.low;

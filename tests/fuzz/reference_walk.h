@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
-// A slow page walk, written from SDM 3A chapter 4 alone, for comparison with mmu/page_walk. It works on a plain array of bytes, one
-// level at a time, from tables of the manual's figures.
+// A slow page walk, written from SDM 3A chapter 4 alone, for comparison with mmu/page_walk. It works on a
+// plain array of bytes, one level at a time, from tables of the manual's figures.
 #pragma once
 
 #include <optional>
@@ -19,6 +19,7 @@ struct ReferenceResult {
 };
 
 /// `memory` is RAM from GPA 0 on; loads beyond it give ones. Accessed and dirty bits are set in it.
-ReferenceResult reference_walk(const PagingControl& control, std::vector<u8>& memory, u64 gva, WalkAccess access);
+ReferenceResult reference_walk(const PagingControl& control, std::vector<u8>& memory, u64 gva,
+                               WalkAccess access);
 
 }  // namespace shadowbox::fuzz

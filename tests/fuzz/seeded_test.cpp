@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
-// Every fuzz target on random bytes from a seed, for builds without libFuzzer. SHADOWBOX_FUZZ_SEED chooses another seed,
-// SHADOWBOX_FUZZ_ROUNDS more inputs.
+// Every fuzz target on random bytes from a seed, for builds without libFuzzer. SHADOWBOX_FUZZ_SEED chooses
+// another seed, SHADOWBOX_FUZZ_ROUNDS more inputs.
 #include <spdlog/spdlog.h>
 
 #include <catch2/catch.hpp>
@@ -23,7 +23,9 @@ std::vector<u8> random_input(SeededRandom& random, u64 longest) {
     std::vector<u8> bytes(random.below(longest + 1));
     for (std::size_t i = 0; i < bytes.size(); ++i) {
         u64 kind = random.below(8);
-        bytes[i] = static_cast<u8>(kind < 3 ? random.below(16) : kind == 3 && i >= 8 ? bytes[i - 8] : random.next());
+        bytes[i] = static_cast<u8>(kind < 3              ? random.below(16)
+                                   : kind == 3 && i >= 8 ? bytes[i - 8]
+                                                         : random.next());
     }
     return bytes;
 }
@@ -31,7 +33,8 @@ std::vector<u8> random_input(SeededRandom& random, u64 longest) {
 void drive(void (*target)(std::span<const u8>), u64 rounds, u64 longest) {
     u64 seed = setting("SHADOWBOX_FUZZ_SEED", 1);
     rounds = setting("SHADOWBOX_FUZZ_ROUNDS", rounds);
-    std::fprintf(stderr, "seed %llu, %llu inputs\n", static_cast<unsigned long long>(seed), static_cast<unsigned long long>(rounds));
+    std::fprintf(stderr, "seed %llu, %llu inputs\n", static_cast<unsigned long long>(seed),
+                 static_cast<unsigned long long>(rounds));
     spdlog::set_level(spdlog::level::off);
     SeededRandom random(seed);
     for (u64 i = 0; i < rounds; ++i) target(random_input(random, longest));

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
-// Boots a kernel while a thread remaps its pages at random: moves between machine pages, merges zeros, shares equal pages
-// copy-on-write, breaks them again. Prints the guest's console on stdout and the counts on stderr.
-// usage: remap_boot [--jit] SEED VCPUS KERNEL INITRD APPEND
+// Boots a kernel while a thread remaps its pages at random: moves between machine pages, merges zeros, shares
+// equal pages copy-on-write, breaks them again. Prints the guest's console on stdout and the counts on
+// stderr. usage: remap_boot [--jit] SEED VCPUS KERNEL INITRD APPEND
 #include <atomic>
 #include <cstdio>
 #include <cstdlib>
@@ -10,11 +10,11 @@
 
 #include "core/log.h"
 #include "core/seeded_random.h"
-#include "cpu/vcpu.h"
-#include "devices/char_backend.h"
+#include "cpu/state/vcpu.h"
+#include "devices/serial/char_backend.h"
 #include "mmu/remap.h"
-#include "vmm/host.h"
-#include "vmm/virtual_machine.h"
+#include "vmm/machine/host.h"
+#include "vmm/machine/virtual_machine.h"
 
 using namespace shadowbox;
 
@@ -29,7 +29,9 @@ struct Console final : CharBackend {
 
 /// REMAP_ONLY=0 to 3 in the environment: merge, share, duplicate or move alone, to find a fault.
 const int only = getenv("REMAP_ONLY") ? atoi(getenv("REMAP_ONLY")) : -1;
-struct Counts { u64 batches = 0, done = 0, skipped = 0; };
+struct Counts {
+    u64 batches = 0, done = 0, skipped = 0;
+};
 
 void remap_at_random(VirtualMachine& vm, SeededRandom& random, Counts& counts) {
     GuestMemory& memory = vm.memory();
@@ -93,6 +95,7 @@ int main(int argc, char** argv) {
     remapper.join();
     int status = (*vm)->exit_status();
     (*host)->stop_all();
-    fprintf(stderr, "seed %s: %lu batches, %lu pages remapped, %lu skipped\n", argv[1], counts.batches, counts.done, counts.skipped);
+    fprintf(stderr, "seed %s: %lu batches, %lu pages remapped, %lu skipped\n", argv[1], counts.batches,
+            counts.done, counts.skipped);
     return status;
 }

@@ -19,7 +19,7 @@ LINUX = {
 
 
 def read_png(data):
-    """(width, height, rows), a row being a list of (red, green, blue). Only what ui/png_file.cpp writes: 8-bit RGB, not interlaced."""
+    """(width, height, rows), a row being a list of (red, green, blue). Only what ui/display/png_file.cpp writes: 8-bit RGB, not interlaced."""
     assert data[:8] == b"\x89PNG\r\n\x1a\n", "not a PNG file"
     at, packed = 8, b""
     while at < len(data):

@@ -6,7 +6,7 @@
 #include <initializer_list>
 #include <vector>
 
-#include "cpu/registers.h"
+#include "cpu/state/registers.h"
 
 namespace shadowbox::compare {
 
@@ -14,8 +14,8 @@ namespace {
 
 struct Table {
     const char* name;
-    std::vector<u8> insn;      ///< works on AL (AX) and BL, or AL and CL
-    u32 flags;                 ///< defined ones
+    std::vector<u8> insn;  ///< works on AL (AX) and BL, or AL and CL
+    u32 flags;             ///< defined ones
     bool only32;
     enum Guard : u8 { kNone, kUnsignedDivide, kSignedDivide, kCountOne, kCountBelow8 } guard;
 };
@@ -27,7 +27,11 @@ std::vector<Table> tables() {
     static constexpr const char* kAlu[8] = {"add", "or", "adc", "sbb", "and", "sub", "xor", "cmp"};
     for (u8 n = 0; n < 8; ++n) {
         bool logic = n == 1 || n == 4 || n == 6;
-        list.push_back({kAlu[n], {static_cast<u8>(n * 8), 0xD8}, logic ? kAllFlags & ~0x10u : kAllFlags, false, Table::kNone});
+        list.push_back({kAlu[n],
+                        {static_cast<u8>(n * 8), 0xD8},
+                        logic ? kAllFlags & ~0x10u : kAllFlags,
+                        false,
+                        Table::kNone});
     }
     list.push_back({"inc", {0xFE, 0xC0}, kAllFlags, false, Table::kNone});
     list.push_back({"dec", {0xFE, 0xC8}, kAllFlags, false, Table::kNone});
@@ -40,7 +44,7 @@ std::vector<Table> tables() {
     static constexpr const char* kShift[8] = {"rol", "ror", "rcl", "rcr", "shl", "shr", "shl(6)", "sar"};
     for (u8 n = 0; n < 8; ++n) {
         std::vector<u8> insn = {0xD2, static_cast<u8>(0xC0 | n << 3)};
-        u32 any_count = n < 4 ? 0xD5u : n == 7 ? 0xC5u : 0xC4u;      // CF of SHL and SHR: counts below 8 only
+        u32 any_count = n < 4 ? 0xD5u : n == 7 ? 0xC5u : 0xC4u;  // CF of SHL and SHR: counts below 8 only
         list.push_back({kShift[n], insn, any_count, false, Table::kNone});
         list.push_back({kShift[n], insn, any_count | 1, false, Table::kCountBelow8});
         list.push_back({kShift[n], insn, n < 4 ? kAllFlags : kAllFlags & ~0x10u, false, Table::kCountOne});
@@ -56,50 +60,61 @@ std::vector<Table> tables() {
     return list;
 }
 
-/// edx: (first operand, second, carry and AF), counting up. One row of 4 bytes of checksum for each 512 steps at kData.
+/// edx: (first operand, second, carry and AF), counting up. One row of 4 bytes of checksum for each 512 steps
+/// at kData.
 ///   esi = step; al = step >> 9; bl = cl = step >> 1 (8 bits); flags CF = step & 1, AF = step >> 1 & 1
 std::vector<u8> program(const Table& t, u64 first_operand) {
     std::vector<u8> p;
-    auto put = [&p](std::initializer_list<int> bytes) { for (int b : bytes) p.push_back(static_cast<u8>(b)); };
-    put({0x31, 0xED});                    // xor ebp, ebp             checksum
-    put({0x31, 0xF6});                    // xor esi, esi             step
+    auto put = [&p](std::initializer_list<int> bytes) {
+        for (int b : bytes) p.push_back(static_cast<u8>(b));
+    };
+    put({0x31, 0xED});  // xor ebp, ebp             checksum
+    put({0x31, 0xF6});  // xor esi, esi             step
     std::size_t loop = p.size();
-    put({0x89, 0xF3, 0xD1, 0xEB});        // mov ebx, esi; shr ebx, 1
-    put({0x89, 0xD9});                    // mov ecx, ebx
-    put({0x0F, 0xB6, 0xC7});              // movzx eax, bh            row's low half
+    put({0x89, 0xF3, 0xD1, 0xEB});                 // mov ebx, esi; shr ebx, 1
+    put({0x89, 0xD9});                             // mov ecx, ebx
+    put({0x0F, 0xB6, 0xC7});                       // movzx eax, bh            row's low half
     put({0xB4, static_cast<int>(first_operand)});  // mov ah, constant
     std::vector<std::size_t> exits;
-    auto leave_if = [&](int jcc) { put({jcc, 0}); exits.push_back(p.size()); };
-    if (t.guard == Table::kUnsignedDivide) { put({0x38, 0xDC}); leave_if(0x73); }              // cmp ah, bl; jae
+    auto leave_if = [&](int jcc) {
+        put({jcc, 0});
+        exits.push_back(p.size());
+    };
+    if (t.guard == Table::kUnsignedDivide) {
+        put({0x38, 0xDC});
+        leave_if(0x73);
+    }  // cmp ah, bl; jae
     if (t.guard == Table::kSignedDivide) {
-        put({0x66, 0x98});                // cbw: AX = AL sign-extended
-        put({0x80, 0xFB, 0x01}); leave_if(0x72);                                              // cmp bl, 1; jb: divisor 0
-        put({0x80, 0xFB, 0xFF}); leave_if(0x74);                                              // -128 / -1
+        put({0x66, 0x98});  // cbw: AX = AL sign-extended
+        put({0x80, 0xFB, 0x01});
+        leave_if(0x72);  // cmp bl, 1; jb: divisor 0
+        put({0x80, 0xFB, 0xFF});
+        leave_if(0x74);  // -128 / -1
     }
-    if (t.guard == Table::kCountOne) { put({0xB1, 0x01}); }                                    // mov cl, 1
-    if (t.guard == Table::kCountBelow8) { put({0x80, 0xE1, 0x07}); }                           // and cl, 7
-    put({0x89, 0xF2, 0x83, 0xE2, 0x03});  // mov edx, esi; and edx, 3
-    put({0x6B, 0xD2, 0x11});              // imul edx, edx, 17: bits 0, 4 and 1, 5
-    put({0x83, 0xE2, 0x11});              // and edx, 11H
-    put({0x86, 0xF2});                    // xchg dl, dh
-    put({0x86, 0xE6});                    // xchg ah, dh
-    put({0x9E});                          // sahf
-    put({0x86, 0xE6});                    // xchg ah, dh: AH is the operand again, DH the flags
+    if (t.guard == Table::kCountOne) { put({0xB1, 0x01}); }           // mov cl, 1
+    if (t.guard == Table::kCountBelow8) { put({0x80, 0xE1, 0x07}); }  // and cl, 7
+    put({0x89, 0xF2, 0x83, 0xE2, 0x03});                              // mov edx, esi; and edx, 3
+    put({0x6B, 0xD2, 0x11});                                          // imul edx, edx, 17: bits 0, 4 and 1, 5
+    put({0x83, 0xE2, 0x11});                                          // and edx, 11H
+    put({0x86, 0xF2});                                                // xchg dl, dh
+    put({0x86, 0xE6});                                                // xchg ah, dh
+    put({0x9E});                                                      // sahf
+    put({0x86, 0xE6});  // xchg ah, dh: AH is the operand again, DH the flags
     for (u8 b : t.insn) p.push_back(b);
-    put({0x9C, 0x5A});                    // pushf; pop edx
+    put({0x9C, 0x5A});  // pushf; pop edx
     put({0x81, 0xE2, static_cast<int>(t.flags & 0xFF), static_cast<int>(t.flags >> 8), 0, 0});
-    put({0xC1, 0xE2, 0x10});              // shl edx, 16
-    put({0x0F, 0xB7, 0xC0});              // movzx eax, ax
-    put({0x31, 0xC2});                    // xor edx, eax
-    put({0x31, 0xD5});                    // xor ebp, edx
+    put({0xC1, 0xE2, 0x10});                    // shl edx, 16
+    put({0x0F, 0xB7, 0xC0});                    // movzx eax, ax
+    put({0x31, 0xC2});                          // xor edx, eax
+    put({0x31, 0xD5});                          // xor ebp, edx
     put({0x69, 0xED, 0x01, 0x01, 0x01, 0x01});  // imul ebp, ebp, 01010101H: order counts
-    put({0x83, 0xC5, 0x1D});              // add ebp, 29
+    put({0x83, 0xC5, 0x1D});                    // add ebp, 29
     for (std::size_t from : exits) p[from - 1] = static_cast<u8>(p.size() - from);
-    put({0x89, 0xF2, 0xC1, 0xEA, 0x09});  // mov edx, esi; shr edx, 9
-    put({0x89, 0x2C, 0x97});              // mov [edi + edx*4], ebp
-    put({0x83, 0xC6, 0x01});              // add esi, 1
+    put({0x89, 0xF2, 0xC1, 0xEA, 0x09});        // mov edx, esi; shr edx, 9
+    put({0x89, 0x2C, 0x97});                    // mov [edi + edx*4], ebp
+    put({0x83, 0xC6, 0x01});                    // add esi, 1
     put({0x81, 0xFE, 0x00, 0x00, 0x02, 0x00});  // cmp esi, 20000H
-    put({0x0F, 0x85, 0, 0, 0, 0});        // jne loop
+    put({0x0F, 0x85, 0, 0, 0, 0});              // jne loop
     i32 back = static_cast<i32>(loop) - static_cast<i32>(p.size());
     memcpy(p.data() + p.size() - 4, &back, 4);
     return p;
@@ -121,7 +136,10 @@ u64 compare_alu_tables(NativeWorker& worker, EmulatedSide& emulated) {
                 c.mode32 = mode32;
                 c.memory_seed = 1;
                 std::vector<u8> code = program(t, static_cast<u64>(constant));
-                if (code.size() > kMaxCode) { ++failed; continue; }
+                if (code.size() > kMaxCode) {
+                    ++failed;
+                    continue;
+                }
                 c.code_offset = 64;
                 c.long_code = true;
                 c.code_size = static_cast<unsigned>(code.size());
@@ -138,15 +156,18 @@ u64 compare_alu_tables(NativeWorker& worker, EmulatedSide& emulated) {
                 const Outcome& native = worker.shared().outcomes[0];
                 emulated.run(c, guest);
                 ++run;
-                if (native.kind != Outcome::kException || guest.kind != Outcome::kException || native.end.rip != guest.end.rip) {
-                    fmt::print("DIFFERS: table {} ({}-bit mode) did not end alike: rip {:x} != {:x}\n", t.name, mode32 ? 32 : 64, guest.end.rip, native.end.rip);
+                if (native.kind != Outcome::kException || guest.kind != Outcome::kException ||
+                    native.end.rip != guest.end.rip) {
+                    fmt::print("DIFFERS: table {} ({}-bit mode) did not end alike: rip {:x} != {:x}\n",
+                               t.name, mode32 ? 32 : 64, guest.end.rip, native.end.rip);
                     ++failed;
                     continue;
                 }
                 const u8 *n = native.image + kLowSize, *e = guest.image + kLowSize;
                 for (unsigned row = 0; row < 256; ++row) {
                     if (memcmp(n + row * 4, e + row * 4, 4) == 0) continue;
-                    fmt::print("DIFFERS: table {} ({}-bit mode), first operand {:02x}, AH {:02x}, guard {}\n", t.name, mode32 ? 32 : 64, row, constant, static_cast<int>(t.guard));
+                    fmt::print("DIFFERS: table {} ({}-bit mode), first operand {:02x}, AH {:02x}, guard {}\n",
+                               t.name, mode32 ? 32 : 64, row, constant, static_cast<int>(t.guard));
                     ++failed;
                     break;
                 }

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
-// Exhaustive tables of the 8-bit instructions: a loop over all operands and carries runs on both sides and leaves a checksum of
-// results and defined flags for each value of the first operand.
+// Exhaustive tables of the 8-bit instructions: a loop over all operands and carries runs on both sides and
+// leaves a checksum of results and defined flags for each value of the first operand.
 #pragma once
 
 #include "emulated_side.h"

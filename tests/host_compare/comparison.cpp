@@ -4,15 +4,16 @@
 #include <capstone/capstone.h>
 #include <fmt/format.h>
 
-#include "cpu/registers.h"
+#include "cpu/state/registers.h"
 #include "wild_path.h"
 
 namespace shadowbox::compare {
 
 namespace {
 
-constexpr const char* kNames[16] = {"rax", "rcx", "rdx", "rbx", "rsp", "rbp", "rsi", "rdi", "r8", "r9", "r10", "r11", "r12", "r13", "r14", "r15"};
-constexpr u64 kTaskEnd = 0x7FFFFFFFF000;   // Linux reports every fault from here on as a protection fault
+constexpr const char* kNames[16] = {"rax", "rcx", "rdx", "rbx", "rsp", "rbp", "rsi", "rdi",
+                                    "r8",  "r9",  "r10", "r11", "r12", "r13", "r14", "r15"};
+constexpr u64 kTaskEnd = 0x7FFFFFFFF000;  // Linux reports every fault from here on as a protection fault
 
 u32 undefined_at(const TestCase& c, u64 rip) {
     for (unsigned i = 0; i <= c.insns; ++i) {
@@ -65,28 +66,35 @@ std::string difference_but_for_rf(const TestCase& c, const Outcome& n, const Out
 bool excused(const TestCase& c, const Outcome& n, const Outcome& e, const HostCpu& host) {
     if (e.kind != Outcome::kException) return false;
     // INT1, reached by a wild jump: hypervisors report it at the instruction.
-    if (n.vector == 1 && e.vector == 1 && !(n.end.flags & rflags::kTF) && e.end.rip - n.end.rip < 16) return true;
+    if (n.vector == 1 && e.vector == 1 && !(n.end.flags & rflags::kTF) && e.end.rip - n.end.rip < 16)
+        return true;
     if (!host.amd) return false;
     auto is_access = [](u8 vector) { return (vector >= 12 && vector <= 14) || vector == 17; };
     bool both_access = is_access(e.vector) && is_access(n.vector), same_place = n.end.rip == e.end.rip;
     for (unsigned i = 0; i < c.insns; ++i) {
         const OpcodeRow& row = kOpcodeRows[c.row[i]];
         // CVT*PI with an unmasked SIMD exception: AMD has entered MMX mode already.
-        bool to_mmx = row.feature != OpFeature::Mmx && (has_operand(row, Operand::Pq) || has_operand(row, Operand::Qq)) && (row.attributes & aSseFp);
+        bool to_mmx = row.feature != OpFeature::Mmx &&
+                      (has_operand(row, Operand::Pq) || has_operand(row, Operand::Qq)) &&
+                      (row.attributes & aSseFp);
         if (to_mmx && n.vector == 19 && e.vector == 19) return true;
         if ((named(row, "dpps") || named(row, "dppd")) && n.vector == 19 && e.vector == 19) return true;
         // A tiny product inside VDPPS is not seen in its result.
         bool dot = named(row, "vdpps") || named(row, "vdppd");
         if (dot && n.vector == 19 && n.end.rip == kCode + c.starts[i]) return true;
         // Masked bytes of MASKMOV: AMD checks the whole operand.
-        if ((named(row, "maskmovdqu") || named(row, "vmaskmovdqu") || named(row, "maskmovq")) && (n.end.rip == kCode + c.starts[i] || e.end.rip == kCode + c.starts[i])) return true;
+        if ((named(row, "maskmovdqu") || named(row, "vmaskmovdqu") || named(row, "maskmovq")) &&
+            (n.end.rip == kCode + c.starts[i] || e.end.rip == kCode + c.starts[i]))
+            return true;
         // REP INS and OUTS with a count of 0: AMD checks the port first.
-        if ((named(row, "ins") || named(row, "outs")) && n.end.rip == kCode + c.starts[i] && n.vector == 13) return true;
+        if ((named(row, "ins") || named(row, "outs")) && n.end.rip == kCode + c.starts[i] && n.vector == 13)
+            return true;
         if (e.end.rip != kCode + c.starts[i]) continue;
         // Gathers are not checked for alignment.
         if (has_operand(row, Operand::Mvs) && e.vector == 17) return true;
         // A trap in place of a gather's fault: the manual's image of the flags has RF, AMD's has not.
-        bool rf_alone = !(n.end.flags & rflags::kRF) && e.end.flags & rflags::kRF && difference_but_for_rf(c, n, e).empty();
+        bool rf_alone = !(n.end.flags & rflags::kRF) && e.end.flags & rflags::kRF &&
+                        difference_but_for_rf(c, n, e).empty();
         if (has_operand(row, Operand::Mvs) && e.vector == 1 && rf_alone) return true;
         // SHA instructions take misaligned operands.
         if (row.feature == OpFeature::Sha && e.vector == 13 && !(n.vector == 13 && same_place)) return true;
@@ -97,21 +105,26 @@ bool excused(const TestCase& c, const Outcome& n, const Outcome& e, const HostCp
         if ((named(row, "cmps") || named(row, "movs") || pieces) && both_access && same_place) return true;
         // CALL whose push faults and whose target is no address; ENTER with a frame and a stack that fault.
         if ((named(row, "call") || named(row, "enter")) && both_access && same_place) return true;
-        // A fault in the middle: AMD has written the registers popped so far, and reads environments in another order.
+        // A fault in the middle: AMD has written the registers popped so far, and reads environments in
+        // another order.
         if (named(row, "popa") && same_place && n.vector == e.vector && both_access) return true;
         if ((named(row, "fldenv") || named(row, "frstor")) && same_place && both_access) return true;
-        // ARPL reads before it asks for the right to write, of page and segment (CS); BOUND reads its limits one by one.
-        if (named(row, "arpl") && ((e.vector == 14 && (e.error & 2)) || (e.vector == 13 && e.error == 0))) return true;
+        // ARPL reads before it asks for the right to write, of page and segment (CS); BOUND reads its limits
+        // one by one.
+        if (named(row, "arpl") && ((e.vector == 14 && (e.error & 2)) || (e.vector == 13 && e.error == 0)))
+            return true;
         if ((named(row, "arpl") || named(row, "bound")) && same_place && both_access) return true;
         // Misaligned, and beyond the segment's end.
         if ((row.attributes & aAligned) && same_place && e.vector == 12 && n.vector == 13) return true;
     }
-    // A known gap of the interpreter, not of the vendors: under an unmasked underflow or overflow MXCSR.PE is that of the masked result.
+    // A known gap of the interpreter, not of the vendors: under an unmasked underflow or overflow MXCSR.PE is
+    // that of the masked result.
     u32 n_mxcsr, e_mxcsr;
     memcpy(&n_mxcsr, n.end.fx + 24, 4);
     memcpy(&e_mxcsr, e.end.fx + 24, 4);
     if (n.vector == 19 && e.vector == 19 && (n_mxcsr ^ e_mxcsr) == 0x20 && (n_mxcsr & 0x18)) return true;
-    // An unmasked Invalid or Denormal: AMD stores condition codes, and pushes before it stops. Stores check memory before any.
+    // An unmasked Invalid or Denormal: AMD stores condition codes, and pushes before it stops. Stores check
+    // memory before any.
     u16 control, before, native, emulated;
     bool clears = false, compares = false;
     memcpy(&control, e.end.fx, 2);
@@ -120,9 +133,11 @@ bool excused(const TestCase& c, const Outcome& n, const Outcome& e, const HostCp
         const OpcodeRow& row = kOpcodeRows[c.row[i]];
         if (named(row, "fldenv") || named(row, "frstor")) before = 0;  // brings exceptions along
         clears = clears || named(row, "fnclex") || named(row, "fninit") || named(row, "fnsave");
-        compares = compares || named(row, "fcomi") || named(row, "fcomip") || named(row, "fucomi") || named(row, "fucomip");
+        compares = compares || named(row, "fcomi") || named(row, "fcomip") || named(row, "fucomi") ||
+                   named(row, "fucomip");
     }
-    // AMD writes RFLAGS too where such a compare is Invalid, and the exception itself may have been cleared since.
+    // AMD writes RFLAGS too where such a compare is Invalid, and the exception itself may have been cleared
+    // since.
     u16 control_before;
     memcpy(&control_before, c.start.fx, 2);
     if (clears && compares && (~control_before & 3)) return true;
@@ -133,10 +148,13 @@ bool excused(const TestCase& c, const Outcome& n, const Outcome& e, const HostCp
 }
 
 std::string engine_difference(const TestCase& c, const Outcome& interpreted, const Outcome& other) {
-    if (interpreted.kind != other.kind) return fmt::format(" ended as kind {} != {}", static_cast<int>(other.kind), static_cast<int>(interpreted.kind));
+    if (interpreted.kind != other.kind)
+        return fmt::format(" ended as kind {} != {}", static_cast<int>(other.kind),
+                           static_cast<int>(interpreted.kind));
     if (interpreted.kind != Outcome::kException) return "";
     std::string text = difference(c, interpreted, other);
-    if (interpreted.end.flags != other.end.flags) text += fmt::format(" all flags {:x} != {:x}", other.end.flags, interpreted.end.flags);
+    if (interpreted.end.flags != other.end.flags)
+        text += fmt::format(" all flags {:x} != {:x}", other.end.flags, interpreted.end.flags);
     return text;
 }
 
@@ -147,16 +165,21 @@ std::string difference(const TestCase& c, const Outcome& n, const Outcome& e, u3
     u64 width = c.mode32 ? 0xFFFFFFFF : ~u64{0};
     if ((n.end.rip ^ e.end.rip) & width) text += fmt::format(" RIP {:x} != {:x}", e.end.rip, n.end.rip);
     if (n.end.cs != e.end.cs) text += fmt::format(" CS {:x} != {:x}", e.end.cs, n.end.cs);
-    u64 flags = (rflags::kArithmetic & ~u64{undefined_at(c, n.end.rip) | also_undefined}) | rflags::kDF | rflags::kAC | rflags::kNT | rflags::kID | rflags::kTF | rflags::kRF;
-    if ((n.end.flags ^ e.end.flags) & flags) text += fmt::format(" flags {:x} != {:x}", e.end.flags & flags, n.end.flags & flags);
+    u64 flags = (rflags::kArithmetic & ~u64{undefined_at(c, n.end.rip) | also_undefined}) | rflags::kDF |
+                rflags::kAC | rflags::kNT | rflags::kID | rflags::kTF | rflags::kRF;
+    if ((n.end.flags ^ e.end.flags) & flags)
+        text += fmt::format(" flags {:x} != {:x}", e.end.flags & flags, n.end.flags & flags);
     for (unsigned i = 0; i < (c.mode32 ? 8 : 16); ++i) {
-        if ((n.end.gpr[i] ^ e.end.gpr[i]) & width) text += fmt::format(" {} {:x} != {:x}", kNames[i], e.end.gpr[i] & width, n.end.gpr[i] & width);
+        if ((n.end.gpr[i] ^ e.end.gpr[i]) & width)
+            text += fmt::format(" {} {:x} != {:x}", kNames[i], e.end.gpr[i] & width, n.end.gpr[i] & width);
     }
     text += fx_difference(n.end, e.end);
     if (memcmp(n.image, e.image, kImageSize) != 0) {
         unsigned at = 0;
         while (n.image[at] == e.image[at]) ++at;
-        u64 linear = at < kLowSize ? kLow + at : at < kLowSize + kDataSize ? kData + at - kLowSize : kStack + at - kLowSize - kDataSize;
+        u64 linear = at < kLowSize               ? kLow + at
+                     : at < kLowSize + kDataSize ? kData + at - kLowSize
+                                                 : kStack + at - kLowSize - kDataSize;
         text += fmt::format(" memory at {:x}: {:02x} != {:02x}", linear, e.image[at], n.image[at]);
     }
     return text;
@@ -167,9 +190,12 @@ Judgement judge(const TestCase& c, const Outcome& native, const Outcome& emulate
     if (judgement.what.empty()) return judgement;
     WildPath path = wild_path(c, sides.reference.executed(c), emulated.end.rip, sides.host);
     if (!path.left_sequence) return judgement;
-    if (path.left_out) judgement.skip = Judgement::kLandedOnRowLeftOut;
-    else if (path.read_undefined) judgement.skip = Judgement::kReadUndefined;
-    else judgement.what = difference(c, native, emulated, path.undefined);
+    if (path.left_out)
+        judgement.skip = Judgement::kLandedOnRowLeftOut;
+    else if (path.read_undefined)
+        judgement.skip = Judgement::kReadUndefined;
+    else
+        judgement.what = difference(c, native, emulated, path.undefined);
     return judgement;
 }
 
@@ -196,7 +222,8 @@ TestCase minimise(const TestCase& start, const Sides& sides, const Generator& ge
         smaller = false;
         for (unsigned drop = 0; drop < best.insns && !smaller; ++drop) {
             TestCase tried = best;
-            unsigned from = best.starts[drop] - best.code_offset, to = best.starts[drop + 1] - best.code_offset;
+            unsigned from = best.starts[drop] - best.code_offset,
+                     to = best.starts[drop + 1] - best.code_offset;
             memmove(tried.code + from, tried.code + to, tried.code_size - to);
             tried.code_size -= to - from;
             for (unsigned i = drop; i + 1 < tried.insns; ++i) tried.row[i] = tried.row[i + 1];
@@ -241,8 +268,9 @@ std::string disassemble(const TestCase& c) {
         for (unsigned n = 0; n < size; ++n) bytes += fmt::format("{:02x} ", c.code[at + n]);
         cs_insn* insn = nullptr;
         std::size_t count = cs_disasm(handle, c.code + at, size, kCode + c.starts[i], 1, &insn);
-        text += fmt::format("  {:x}: {:<46}{} {}   (row {})\n", kCode + c.starts[i], bytes, count ? insn->mnemonic : "?", count ? insn->op_str : "",
-                            kOpcodeRows[c.row[i]].name);
+        text +=
+            fmt::format("  {:x}: {:<46}{} {}   (row {})\n", kCode + c.starts[i], bytes,
+                        count ? insn->mnemonic : "?", count ? insn->op_str : "", kOpcodeRows[c.row[i]].name);
         if (count) cs_free(insn, count);
     }
     cs_close(&handle);
@@ -250,11 +278,17 @@ std::string disassemble(const TestCase& c) {
 }
 
 std::string report(const TestCase& c, const Outcome& n, const Outcome& e) {
-    std::string text = disassemble(c) + fmt::format("  {}-bit mode, start, native end, emulated end:\n", c.mode32 ? 32 : 64);
-    for (unsigned i = 0; i < (c.mode32 ? 8 : 16); ++i) text += fmt::format("  {:<4}{:016x} {:016x} {:016x}\n", kNames[i], c.start.gpr[i], n.end.gpr[i], e.end.gpr[i]);
-    text += fmt::format("  rip {:016x} {:016x} {:016x}\n  rfl {:016x} {:016x} {:016x}\n", c.start.rip, n.end.rip, e.end.rip, c.start.flags, n.end.flags, e.end.flags);
-    text += fmt::format("  ended by vector {} error {:x} cr2 {:x}; vector {} error {:x} cr2 {:x}\n", n.vector, n.error, n.cr2, e.vector, e.error, e.cr2);
-    auto line = [&](const std::string& name, const u8* start, const u8* native, const u8* emulated, unsigned size, bool always) {
+    std::string text =
+        disassemble(c) + fmt::format("  {}-bit mode, start, native end, emulated end:\n", c.mode32 ? 32 : 64);
+    for (unsigned i = 0; i < (c.mode32 ? 8 : 16); ++i)
+        text += fmt::format("  {:<4}{:016x} {:016x} {:016x}\n", kNames[i], c.start.gpr[i], n.end.gpr[i],
+                            e.end.gpr[i]);
+    text += fmt::format("  rip {:016x} {:016x} {:016x}\n  rfl {:016x} {:016x} {:016x}\n", c.start.rip,
+                        n.end.rip, e.end.rip, c.start.flags, n.end.flags, e.end.flags);
+    text += fmt::format("  ended by vector {} error {:x} cr2 {:x}; vector {} error {:x} cr2 {:x}\n", n.vector,
+                        n.error, n.cr2, e.vector, e.error, e.cr2);
+    auto line = [&](const std::string& name, const u8* start, const u8* native, const u8* emulated,
+                    unsigned size, bool always) {
         if (!always && memcmp(native, emulated, size) == 0 && memcmp(native, start, size) == 0) return;
         text += "  " + name;
         for (const u8* bytes : {start, native, emulated}) {
@@ -263,14 +297,18 @@ std::string report(const TestCase& c, const Outcome& n, const Outcome& e) {
         }
         text += "\n";
     };
-    auto fx = [&](const std::string& name, unsigned at, unsigned size) { line(name, c.start.fx + at, n.end.fx + at, e.end.fx + at, size, at < 32); };
+    auto fx = [&](const std::string& name, unsigned at, unsigned size) {
+        line(name, c.start.fx + at, n.end.fx + at, e.end.fx + at, size, at < 32);
+    };
     fx("FCW", 0, 2);
     fx("FSW", 2, 2);
     fx("FTW", 4, 1);
     fx("MXCSR", 24, 4);
     for (unsigned i = 0; i < 8; ++i) fx(fmt::format("st{}", i), 32 + 16 * i, 10);
     for (unsigned i = 0; i < 16; ++i) fx(fmt::format("xmm{}", i), 160 + 16 * i, 16);
-    for (unsigned i = 0; i < 16; ++i) line(fmt::format("ymm{}h", i), c.start.ymm_high + 16 * i, n.end.ymm_high + 16 * i, e.end.ymm_high + 16 * i, 16, false);
+    for (unsigned i = 0; i < 16; ++i)
+        line(fmt::format("ymm{}h", i), c.start.ymm_high + 16 * i, n.end.ymm_high + 16 * i,
+             e.end.ymm_high + 16 * i, 16, false);
     for (unsigned i = 0; i < c.patches; ++i) {
         text += fmt::format("  [{:x}] =", c.patch[i].linear);
         for (unsigned b = 0; b < c.patch[i].size; ++b) text += fmt::format(" {:02x}", c.patch[i].bytes[b]);

@@ -12,8 +12,10 @@
 
 namespace shadowbox::compare {
 
-/// What differs, in words; empty if nothing that is defined. `also_undefined`: flags besides those of the sequence (wild_path.h).
-std::string difference(const TestCase& c, const Outcome& native, const Outcome& emulated, u32 also_undefined = 0);
+/// What differs, in words; empty if nothing that is defined. `also_undefined`: flags besides those of the
+/// sequence (wild_path.h).
+std::string difference(const TestCase& c, const Outcome& native, const Outcome& emulated,
+                       u32 also_undefined = 0);
 
 /// A difference where the vendors differ by design (row_use.cpp's table of outcomes): counted as skipped.
 bool excused(const TestCase& c, const Outcome& native, const Outcome& emulated, const HostCpu& host);
@@ -28,7 +30,8 @@ struct Sides {
     const HostCpu& host;
 };
 
-/// difference(), and if there is one: again, with what a wild jump led to. `skip` says why no result is defined.
+/// difference(), and if there is one: again, with what a wild jump led to. `skip` says why no result is
+/// defined.
 struct Judgement {
     enum Skip : u8 { kNone, kLandedOnRowLeftOut, kReadUndefined } skip = kNone;
     std::string what;

@@ -61,11 +61,29 @@ constexpr unsigned kXsave = 0
     ;
 #undef OP
 
-struct File { const char* name; unsigned rows; };
+struct File {
+    const char* name;
+    unsigned rows;
+};
 /// In the order of opcodes.def and simd.def.
-constexpr File kFiles[] = {{"general.def", kGeneral}, {"system.def", kSystem}, {"x87.def", kX87}, {"mmx.def", kMmx}, {"sse_float.def", kSseFloat}, {"sse_move.def", kSseMove}, {"sse_int.def", kSseInt}, {"sse4.def", kSse4}, {"crypto.def", kCrypto}, {"avx_float.def", kAvxFloat}, {"avx_move.def", kAvxMove}, {"avx_int.def", kAvxInt}, {"fma.def", kFma}, {"xsave.def", kXsave}};
+constexpr File kFiles[] = {{"general.def", kGeneral},
+                           {"system.def", kSystem},
+                           {"x87.def", kX87},
+                           {"mmx.def", kMmx},
+                           {"sse_float.def", kSseFloat},
+                           {"sse_move.def", kSseMove},
+                           {"sse_int.def", kSseInt},
+                           {"sse4.def", kSse4},
+                           {"crypto.def", kCrypto},
+                           {"avx_float.def", kAvxFloat},
+                           {"avx_move.def", kAvxMove},
+                           {"avx_int.def", kAvxInt},
+                           {"fma.def", kFma},
+                           {"xsave.def", kXsave}};
 
-struct Tests { std::map<unsigned, std::set<std::string>> of_row; };
+struct Tests {
+    std::map<unsigned, std::set<std::string>> of_row;
+};
 
 Tests read_log(const std::string& path) {
     Tests tests;
@@ -81,14 +99,17 @@ constexpr const char* kEnd = "<!-- end of coverage -->\n";
 
 std::string table(const Tests& tests, unsigned& untested, std::string& names) {
     HostCpu reference = HostCpu::reference();
-    std::string text = "| file | rows | compared with the host | else by asm or unit tests | none |\n|---|---|---|---|---|\n";
+    std::string text =
+        "| file | rows | compared with the host | else by asm or unit tests | none "
+        "|\n|---|---|---|---|---|\n";
     unsigned row = 0, total[4] = {};
     std::string others;
     for (const File& file : kFiles) {
         unsigned count[4] = {file.rows, 0, 0, 0};
         std::map<std::string, std::set<std::string>> by_test;
         for (unsigned end = row + file.rows; row < end; ++row) {
-            bool compared = row_use(kOpcodeRows[row], false, reference) == RowUse::kCompare || row_use(kOpcodeRows[row], true, reference) == RowUse::kCompare;
+            bool compared = row_use(kOpcodeRows[row], false, reference) == RowUse::kCompare ||
+                            row_use(kOpcodeRows[row], true, reference) == RowUse::kCompare;
             auto found = tests.of_row.find(row);
             if (compared) {
                 ++count[1];
@@ -100,7 +121,8 @@ std::string table(const Tests& tests, unsigned& untested, std::string& names) {
                 names += fmt::format(" {} ({:02x})", kOpcodeRows[row].name, kOpcodeRows[row].opcode);
             }
         }
-        text += fmt::format("| `{}` | {} | {} | {} | {} |\n", file.name, count[0], count[1], count[2], count[3]);
+        text +=
+            fmt::format("| `{}` | {} | {} | {} | {} |\n", file.name, count[0], count[1], count[2], count[3]);
         for (unsigned i = 0; i < 4; ++i) total[i] += count[i];
         for (const auto& [test, rows] : by_test) {
             others += fmt::format("- `{}`, {}:", file.name, test);
@@ -109,7 +131,10 @@ std::string table(const Tests& tests, unsigned& untested, std::string& names) {
         }
     }
     untested = total[3];
-    return text + fmt::format("| all | {} | {} | {} | {} |\n\nRows that the host cannot compare, and a test that runs each:\n\n{}", total[0], total[1], total[2], total[3], others);
+    return text + fmt::format(
+                      "| all | {} | {} | {} | {} |\n\nRows that the host cannot compare, and a test that "
+                      "runs each:\n\n{}",
+                      total[0], total[1], total[2], total[3], others);
 }
 
 }  // namespace
@@ -118,7 +143,9 @@ int coverage(const std::string& log, const std::string& readme, bool write) {
     unsigned untested = 0, rows = 0;
     for (const File& file : kFiles) rows += file.rows;
     if (rows != kOpcodeRowCount) {
-        fmt::print("coverage: the files have {} rows, the table {}; is coverage.cpp's list of files out of date?\n", rows, kOpcodeRowCount);
+        fmt::print(
+            "coverage: the files have {} rows, the table {}; is coverage.cpp's list of files out of date?\n",
+            rows, kOpcodeRowCount);
         return 1;
     }
     std::string names, fresh = table(read_log(log), untested, names);
@@ -136,11 +163,15 @@ int coverage(const std::string& log, const std::string& readme, bool write) {
         text.replace(begin, end - begin, "\n" + fresh + "\n");
         std::ofstream(readme) << text;
     } else if (text.substr(begin, end - begin) != "\n" + fresh + "\n") {
-        fmt::print("coverage: the table in {} is out of date; run tests/host_compare/coverage.sh BUILD --write\n", readme);
+        fmt::print(
+            "coverage: the table in {} is out of date; run tests/host_compare/coverage.sh BUILD --write\n",
+            readme);
         return 1;
     }
-    if (untested) fmt::print("coverage: {} live rows have no test:{}\n", untested, names);
-    else fmt::print("coverage: every live row has a test\n");
+    if (untested)
+        fmt::print("coverage: {} live rows have no test:{}\n", untested, names);
+    else
+        fmt::print("coverage: every live row has a test\n");
     return untested ? 1 : 0;
 }
 

@@ -3,8 +3,8 @@
 
 #include <chrono>
 
-#include "cpu/block.h"
-#include "cpu/decoder.h"
+#include "cpu/blocks/block.h"
+#include "cpu/decode/decoder.h"
 #include "cpu/jit/jit.h"
 #include "native_worker.h"
 #include "random_source.h"
@@ -13,28 +13,34 @@ namespace shadowbox::compare {
 
 namespace {
 // Guest-physical places.
-constexpr u64 kPml4 = 0x1000, kGdt = 0x2000, kIdt = 0x3000, kTss = 0x4000, kHandlers = 0x5000, kKernelStack = 0x6000, kFrames = 0x100000;
+constexpr u64 kPml4 = 0x1000, kGdt = 0x2000, kIdt = 0x3000, kTss = 0x4000, kHandlers = 0x5000,
+              kKernelStack = 0x6000, kFrames = 0x100000;
 // Their linear addresses: physical + kKernel, supervisor only.
 constexpr u64 kKernel = 0xFFFFFFFF80000000;
 constexpr u64 kPresent = 1, kWritable = 2, kUser = 4, kNoExecute = u64{1} << 63;
 constexpr u64 kStackTop = kKernel + kKernelStack + 0x1000;
 constexpr i64 kBudget = 200000;
 
-constexpr u64 frame_of_low = kFrames, frame_of_data = kFrames + kLowSize, frame_of_stack = frame_of_data + kDataSize,
-              frame_of_read_only = frame_of_stack + kStackSize, frame_of_code = frame_of_read_only + kReadOnlySize;
+constexpr u64 frame_of_low = kFrames, frame_of_data = kFrames + kLowSize,
+              frame_of_stack = frame_of_data + kDataSize, frame_of_read_only = frame_of_stack + kStackSize,
+              frame_of_code = frame_of_read_only + kReadOnlySize;
 }  // namespace
 
 EmulatedSide::EmulatedSide(bool low_page, Engine engine, bool small_cache)
-    : pool_(std::move(*MachinePool::create(4096, 8192))), memory_(*pool_, pager_, VmId(1)), model_(host_runs_v3() ? cpu_model_v3() : cpu_model_v2()) {
+    : pool_(std::move(*MachinePool::create(4096, 8192))),
+      memory_(*pool_, pager_, VmId(1)),
+      model_(host_runs_v3() ? cpu_model_v3() : cpu_model_v2()) {
     memory_.map_ram(Ppn(0), 1024);
     cpu_ = std::make_unique<Vcpu>(0, memory_, machine_, machine_, machine_, model_);
     cpu_->exact_time = engine == Engine::kMixed;
     if (small_cache) cpu_->blocks->resize(BlockCache::kMinBytes);
-    if (engine != Engine::kInterpreter && !cpu_->enable_jit(1, small_cache ? jit::Jit::kMinBytes : 0)) abort();
+    if (engine != Engine::kInterpreter && !cpu_->enable_jit(1, small_cache ? jit::Jit::kMinBytes : 0))
+        abort();
     build_tables(low_page);
     if (engine != Engine::kTranslator) return;
     interrupter_ = std::jthread([this](std::stop_token stop) {
-        for (; !stop.stop_requested(); std::this_thread::sleep_for(std::chrono::milliseconds(50))) cpu_->post_attention(SafepointParticipant::kAttentionStop);
+        for (; !stop.stop_requested(); std::this_thread::sleep_for(std::chrono::milliseconds(50)))
+            cpu_->post_attention(SafepointParticipant::kAttentionStop);
     });
 }
 
@@ -69,7 +75,8 @@ void EmulatedSide::build_tables(bool low_page) {
     put(kGdt + 0x30, u64{0x00AFFB000000FFFF});  // user code, 64-bit: 33H
     for (u64 vector = 0; vector < 256; ++vector) {
         u64 handler = kKernel + kHandlers + vector * 16, dpl = vector == 3 || vector == 4 ? 3 : 0;
-        put(kIdt + vector * 16, (handler & 0xFFFF) | u64{0x10} << 16 | (u64{0x8E} | dpl << 5) << 40 | (handler >> 16 & 0xFFFF) << 48);
+        put(kIdt + vector * 16, (handler & 0xFFFF) | u64{0x10} << 16 | (u64{0x8E} | dpl << 5) << 40 |
+                                    (handler >> 16 & 0xFFFF) << 48);
         put(kIdt + vector * 16 + 8, handler >> 32);
         put(kHandlers + vector * 16, u8{0xF4});
     }
@@ -107,14 +114,17 @@ void EmulatedSide::load(const TestCase& c) {
     if (dirty_size_) memory_.write(Gpa(frame_of_code + dirty_at_), std::span(c.code, dirty_size_));
 
     Vcpu& cpu = *cpu_;
-    for (u64 page = 0; page < kCodeSize; page += 0x1000) cpu.blocks->invalidate(Gpa(frame_of_code + page).ppn(), 0, 0x1000);
+    for (u64 page = 0; page < kCodeSize; page += 0x1000)
+        cpu.blocks->invalidate(Gpa(frame_of_code + page).ppn(), 0, 0x1000);
     if (cpu.blocks->bytes_used() > 16u << 20) cpu.blocks->flush();
     memcpy(cpu.gpr, c.start.gpr, sizeof c.start.gpr);
     cpu.set_rflags(c.start.flags);
     cpu.rip = c.start.rip;
     cpu.cpl = 3;
-    if (c.mode32) cpu.seg[kCs] = {0x23, 0xC0FB, 0xFFFFFFFF, 0};
-    else cpu.seg[kCs] = {0x33, 0xA0FB, 0xFFFFFFFF, 0};
+    if (c.mode32)
+        cpu.seg[kCs] = {0x23, 0xC0FB, 0xFFFFFFFF, 0};
+    else
+        cpu.seg[kCs] = {0x33, 0xA0FB, 0xFFFFFFFF, 0};
     for (Seg s : {kSs, kDs, kEs, kFs, kGs}) cpu.seg[s] = {0x2B, 0xC0F3, 0xFFFFFFFF, 0};
     cpu.interrupt_shadow = false;
     cpu.dr[6] = 0xFFFF0FF0;
@@ -189,9 +199,12 @@ std::vector<ExecutedInsn> EmulatedSide::executed(const TestCase& c) {
         u64 offset = cpu_->rip - kCode;
         if (cpu_->cpl == 3 && offset < kCodeSize) {
             u8 bytes[16] = {};
-            memory_.read(Gpa(frame_of_code + offset), std::span(bytes, std::min<u64>(sizeof bytes, kCodeSize - offset)));
+            memory_.read(Gpa(frame_of_code + offset),
+                         std::span(bytes, std::min<u64>(sizeof bytes, kCodeSize - offset)));
             ExecutedInsn step{cpu_->rip, static_cast<u8>(cpu_->gpr[kRcx]), {}};
-            if (decode_insn({cpu_->mode, cpu_->rip, &model_}, bytes, sizeof bytes, step.insn) == DecodeStatus::kOk) log.push_back(step);
+            if (decode_insn({cpu_->mode, cpu_->rip, &model_}, bytes, sizeof bytes, step.insn) ==
+                DecodeStatus::kOk)
+                log.push_back(step);
         }
         reason = cpu_->run(1);
     }
@@ -217,9 +230,12 @@ void EmulatedSide::run_sliced(const TestCase& c, Outcome& out, const std::functi
     }
     cpu.safepoint.leave();
     retired_ = cpu.retired - before;
-    if (reason == ExitReason::kBudget) out.kind = Outcome::kEndless;
-    else if (reason != ExitReason::kHalt || cpu.rip - kKernel - kHandlers - 1 >= 256 * 16) out.kind = Outcome::kOddExit;
-    else store(out);
+    if (reason == ExitReason::kBudget)
+        out.kind = Outcome::kEndless;
+    else if (reason != ExitReason::kHalt || cpu.rip - kKernel - kHandlers - 1 >= 256 * 16)
+        out.kind = Outcome::kOddExit;
+    else
+        store(out);
 }
 
 }  // namespace shadowbox::compare

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
-// The emulated side: a Vcpu at CPL 3 over page tables that mirror the worker's mappings, with Linux's selectors and an IDT whose
-// handlers are HLT at CPL 0. The exception frame on the kernel stack tells how the sequence ended.
+// The emulated side: a Vcpu at CPL 3 over page tables that mirror the worker's mappings, with Linux's
+// selectors and an IDT whose handlers are HLT at CPL 0. The exception frame on the kernel stack tells how the
+// sequence ended.
 #pragma once
 
 #include <functional>
@@ -8,8 +9,8 @@
 #include <thread>
 #include <vector>
 
-#include "cpu/cpu_model.h"
-#include "cpu/vcpu.h"
+#include "cpu/state/cpu_model.h"
+#include "cpu/state/vcpu.h"
 #include "mmu/zero_fill_pager.h"
 #include "test_case.h"
 
@@ -30,12 +31,13 @@ class QuietMachine : public MachineBus, public ApicMessageSink, public EoiListen
     u64 wall_base_seconds() const override { return 0; }
 };
 
-/// Who runs the case. kMixed: exact counts, and from slice to slice new blocks are translated at once or not at all.
+/// Who runs the case. kMixed: exact counts, and from slice to slice new blocks are translated at once or not
+/// at all.
 enum class Engine : u8 { kInterpreter, kTranslator, kMixed };
 
 struct ExecutedInsn {
     u64 rip = 0;
-    u8 cl = 0;   ///< when it started
+    u8 cl = 0;  ///< when it started
     Insn insn;
 };
 
@@ -47,16 +49,21 @@ class EmulatedSide {
     void run(const TestCase& c, Outcome& out, i64 slice = 0);
     /// kMixed: slices and who runs them follow from `seed`.
     void run_mixed(const TestCase& c, Outcome& out, u64 seed);
-    /// What a run executes in the code pages, in order, those instructions included on which a wild jump lands. kInterpreter only.
+    /// What a run executes in the code pages, in order, those instructions included on which a wild jump
+    /// lands. kInterpreter only.
     std::vector<ExecutedInsn> executed(const TestCase& c);
     const CpuModel& model() const { return model_; }
-    u64 retired() const { return retired_; }   ///< of the last run, the closing HLTs included
+    u64 retired() const { return retired_; }  ///< of the last run, the closing HLTs included
 
  private:
     void build_tables(bool low_page);
     void map(u64 linear, u64 gpa, u64 bits);
-    template <class T> void put(u64 gpa, T value) { memory_.write(Gpa(gpa), std::span(reinterpret_cast<const u8*>(&value), sizeof value)); }
-    template <class T> T get(u64 gpa) {
+    template <class T>
+    void put(u64 gpa, T value) {
+        memory_.write(Gpa(gpa), std::span(reinterpret_cast<const u8*>(&value), sizeof value));
+    }
+    template <class T>
+    T get(u64 gpa) {
         T value{};
         memory_.read(Gpa(gpa), std::span(reinterpret_cast<u8*>(&value), sizeof value));
         return value;

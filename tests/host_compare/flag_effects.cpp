@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 #include "flag_effects.h"
 
-#include "cpu/opcode_letters.h"
+#include "cpu/opcodes/opcode_letters.h"
 #include "row_use.h"
 
 namespace shadowbox::compare {
@@ -17,11 +17,13 @@ u32 condition_reads(unsigned code) {
 
 bool by_condition(const OpcodeRow& row) {
     unsigned high = row.opcode >> 4;
-    return (row.map == OpMap::M0 && high == 7) || (row.map == OpMap::M0F && (high == 8 || high == 4 || high == 9));
+    return (row.map == OpMap::M0 && high == 7) ||
+           (row.map == OpMap::M0F && (high == 8 || high == 4 || high == 9));
 }
 
 bool is_shift(const OpcodeRow& row) {
-    return row.map == OpMap::M0 && (row.opcode == 0xC0 || row.opcode == 0xC1 || (row.opcode >= 0xD0 && row.opcode <= 0xD3));
+    return row.map == OpMap::M0 &&
+           (row.opcode == 0xC0 || row.opcode == 0xC1 || (row.opcode >= 0xD0 && row.opcode <= 0xD3));
 }
 bool is_double_shift(const OpcodeRow& row) { return named(row, "shld") || named(row, "shrd"); }
 
@@ -44,9 +46,12 @@ void refine_shift(const OpcodeRow& row, const Insn& insn, int cl, FlagEffects& e
         e.undefined = e.defines = 0;
         return;
     }
-    if (twin) e.undefined = count == 1 ? fA : fA | fO;
-    else if (n < 4) e.undefined = count == 1 ? 0 : fO;
-    else e.undefined = count == 1 ? fA : count < bits || n == 7 ? fA | fO : fA | fO | fC;
+    if (twin)
+        e.undefined = count == 1 ? fA : fA | fO;
+    else if (n < 4)
+        e.undefined = count == 1 ? 0 : fO;
+    else
+        e.undefined = count == 1 ? fA : count < bits || n == 7 ? fA | fO : fA | fO | fC;
     if (!twin && n >= 4 && count == bits && n != 7) e.undefined |= fC;
     e.undefined_result = twin && count > bits;
     e.defines = row.flags_written & ~e.undefined;

@@ -3,7 +3,7 @@
 
 #include <cstring>
 
-#include "cpu/vcpu.h"
+#include "cpu/state/vcpu.h"
 #include "flag_effects.h"
 
 namespace shadowbox::compare {
@@ -11,11 +11,13 @@ namespace shadowbox::compare {
 namespace {
 constexpr unsigned kRspNumber = kRsp;
 u64 mode_of(bool mode32) {
-    return mode_bits::kProtected | mode_bits::kLongMode | mode_bits::kStack32 | (mode32 ? mode_bits::kCode32 : mode_bits::kLong64);
+    return mode_bits::kProtected | mode_bits::kLongMode | mode_bits::kStack32 |
+           (mode32 ? mode_bits::kCode32 : mode_bits::kLong64);
 }
 }  // namespace
 
-Generator::Generator(const CpuModel& model, const HostCpu& host, bool low_page, Modes modes, const char* only_name, bool only_avx)
+Generator::Generator(const CpuModel& model, const HostCpu& host, bool low_page, Modes modes,
+                     const char* only_name, bool only_avx)
     : model_(model), host_(host), low_page_(low_page), modes_(modes) {
     for (unsigned mode32 = 0; mode32 < 2; ++mode32) {
         for (u16 i = 0; i < kOpcodeRowCount; ++i) {
@@ -74,15 +76,20 @@ void Generator::start_state(TestCase& c) {
     MachineState& s = c.start;
     for (unsigned i = 0; i < 16; ++i) {
         if (mode32_ && i >= 8) continue;
-        u64 value = random_.chance(70) ? random_.integer() : random_.chance(70) ? kData + random_.below(kDataSize - 64) : code_target();
+        u64 value = random_.chance(70)   ? random_.integer()
+                    : random_.chance(70) ? kData + random_.below(kDataSize - 64)
+                                         : code_target();
         s.gpr[i] = mode32_ ? static_cast<u32>(value) : value;
     }
     s.gpr[kRspNumber] = kStack + 0x800 + random_.below(0x400) * (random_.chance(80) ? 1 : 0);
     if (random_.chance(80)) s.gpr[kRspNumber] &= ~u64{7};
-    if (random_.chance(6)) s.gpr[kRspNumber] = random_.chance(50) ? kStack + random_.below(16) : kStack + kStackSize - random_.below(16);
+    if (random_.chance(6))
+        s.gpr[kRspNumber] =
+            random_.chance(50) ? kStack + random_.below(16) : kStack + kStackSize - random_.below(16);
     if (random_.chance(2)) s.gpr[kRspNumber] = memory_target(false, false);
     if (mode32_) s.gpr[kRspNumber] = static_cast<u32>(s.gpr[kRspNumber]);
-    s.flags = 0x202 | (random_() & rflags::kArithmetic) | (random_.chance(20) ? rflags::kDF : 0) | (random_.chance(1) ? rflags::kAC : 0);
+    s.flags = 0x202 | (random_() & rflags::kArithmetic) | (random_.chance(20) ? rflags::kDF : 0) |
+              (random_.chance(1) ? rflags::kAC : 0);
     s.cs = mode32_ ? 0x23 : 0x33;
 
     u16 control = static_cast<u16>((random_() & 0xF00) | 0x7F), status = static_cast<u16>(random_() & 0x7F3F);
@@ -96,7 +103,8 @@ void Generator::start_state(TestCase& c) {
     u8 tags = static_cast<u8>(random_());
     if (random_.chance(60)) tags = static_cast<u8>(~(1u << (((status >> 11) - 1) & 7)));
     if (random_.chance(10)) tags = 0xFF;
-    u32 mxcsr = 0x1F80 | static_cast<u32>(random_() & 0x603F) | (random_.chance(75) ? 0 : static_cast<u32>(random_() & 0x8040));
+    u32 mxcsr = 0x1F80 | static_cast<u32>(random_() & 0x603F) |
+                (random_.chance(75) ? 0 : static_cast<u32>(random_() & 0x8040));
     if (random_.chance(5)) mxcsr &= ~static_cast<u32>(random_() & 0x1F80);
     memcpy(s.fx, &control, 2);
     memcpy(s.fx + 2, &status, 2);
@@ -104,11 +112,14 @@ void Generator::start_state(TestCase& c) {
     memcpy(s.fx + 24, &mxcsr, 4);
     bool mmx = random_.chance(30);
     for (unsigned i = 0; i < 8; ++i) {
-        if (mmx) random_.vector(s.fx + 32 + 16 * i, 8), s.fx[40 + 16 * i] = s.fx[41 + 16 * i] = 0xFF;
-        else random_.extended(s.fx + 32 + 16 * i);
+        if (mmx)
+            random_.vector(s.fx + 32 + 16 * i, 8), s.fx[40 + 16 * i] = s.fx[41 + 16 * i] = 0xFF;
+        else
+            random_.extended(s.fx + 32 + 16 * i);
     }
     for (unsigned i = 0; i < 16; ++i) random_.vector(s.fx + 160 + 16 * i, 16);
-    if (host_.has(OpFeature::Avx)) for (unsigned i = 0; i < 16; ++i) random_.vector(s.ymm_high + 16 * i, 16);
+    if (host_.has(OpFeature::Avx))
+        for (unsigned i = 0; i < 16; ++i) random_.vector(s.ymm_high + 16 * i, 16);
     u64 place = random_.below(kCodeSize - 200) + 100;
     if (random_.chance(8)) place = 0x1000 - random_.below(20);
     if (random_.chance(3)) place = kCodeSize - random_.below(20) - 1;
@@ -125,15 +136,18 @@ void Generator::settle_memory(TestCase& c, const OpcodeRow& row, const Insn& ins
         set(c, insn.index, value);
     }
     if (base) {
-        u64 value = target - static_cast<u64>(insn.disp) - (index && insn.index != insn.rm ? c.start.gpr[insn.index] << insn.scale : 0);
-        if (insn.asize == 2 && !mode32_) value = static_cast<u32>(value) | (random_.chance(50) ? random_() << 32 : 0);
+        u64 value = target - static_cast<u64>(insn.disp) -
+                    (index && insn.index != insn.rm ? c.start.gpr[insn.index] << insn.scale : 0);
+        if (insn.asize == 2 && !mode32_)
+            value = static_cast<u32>(value) | (random_.chance(50) ? random_() << 32 : 0);
         if (insn.asize == 1) value = static_cast<u16>(value) | (random_() << 16);
         if (insn.rm == kRspNumber && random_.chance(80)) return;
         set(c, insn.rm, value);
     } else if (!index && e.disp_at >= 0) {
         bool relative = !mode32_ && (e.bytes[e.disp_at - 1] & 0xC7) == 5 && insn.disp != 0;
         u32 disp = static_cast<u32>(target);
-        if (relative && !has_operand(row, Operand::Ob) && !has_operand(row, Operand::Ov)) disp = static_cast<u32>(target - (kCode + c.code_offset + c.code_size + e.size));
+        if (relative && !has_operand(row, Operand::Ob) && !has_operand(row, Operand::Ov))
+            disp = static_cast<u32>(target - (kCode + c.code_offset + c.code_size + e.size));
         memcpy(e.bytes + e.disp_at, &disp, 4);
     }
 }
@@ -152,19 +166,22 @@ void Generator::fill_target(TestCase& c, const OpcodeRow& row, u64 target) {
         u16 control = static_cast<u16>((random_() & 0xF40) | (random_.chance(90) ? 0x3F : random_() & 0x3F));
         patch(c, target, &control, 2);
     } else if (named(row, "ldmxcsr")) {
-        u32 value = static_cast<u32>(random_() & 0xFFFF) | (random_.chance(90) ? 0x1F80 : 0) | (random_.chance(5) ? 1u << (16 + random_.below(16)) : 0);
+        u32 value = static_cast<u32>(random_() & 0xFFFF) | (random_.chance(90) ? 0x1F80 : 0) |
+                    (random_.chance(5) ? 1u << (16 + random_.below(16)) : 0);
         patch(c, target, &value, 4);
     } else if (named(row, "cmpxchg8b") || named(row, "cmpxchg16b") || named(row, "cmpxchg")) {
         if (random_.chance(50)) {
             memcpy(bytes, &c.start.gpr[kRax], 8);
             if (row.opcode == 0xC7) memcpy(bytes + 4, &c.start.gpr[kRdx], 8);
-            if (row.opcode == 0xC7 && !mode32_ && random_.chance(50)) memcpy(bytes + 8, &c.start.gpr[kRdx], 8);
+            if (row.opcode == 0xC7 && !mode32_ && random_.chance(50))
+                memcpy(bytes + 8, &c.start.gpr[kRdx], 8);
             patch(c, target, bytes, 16);
         }
     } else if (is_avx(row)) {
         random_.vector(bytes, 32);
         patch(c, target, bytes, 32);
-    } else if (hit(Operand::Wdq) || hit(Operand::Wq) || hit(Operand::Wd) || hit(Operand::Mf32) || hit(Operand::Mf64)) {
+    } else if (hit(Operand::Wdq) || hit(Operand::Wq) || hit(Operand::Wd) || hit(Operand::Mf32) ||
+               hit(Operand::Mf64)) {
         random_.vector(bytes, 16);
         patch(c, target, bytes, 16);
     }
@@ -174,7 +191,9 @@ void Generator::fill_target(TestCase& c, const OpcodeRow& row, u64 target) {
 void Generator::settle_lanes(TestCase& c, const OpcodeRow& row, const Insn& insn) {
     bool is_gather = has_operand(row, Operand::Mvs), masked = is_gather || has_operand(row, Operand::Mx);
     if (!masked || !has_operand(row, Operand::Hx)) return;
-    auto lane = [&c](unsigned reg, unsigned n) { return (n < 4 ? c.start.fx + 160 : c.start.ymm_high - 16) + 16 * reg + 4 * n; };
+    auto lane = [&c](unsigned reg, unsigned n) {
+        return (n < 4 ? c.start.fx + 160 : c.start.ymm_high - 16) + 16 * reg + 4 * n;
+    };
     unsigned kept = static_cast<unsigned>(random_.below(101));
     for (unsigned n = 0; n < 8; ++n) {
         u8* top = lane(insn.vvvv, n) + 3;
@@ -194,11 +213,19 @@ void Generator::settle_lanes(TestCase& c, const OpcodeRow& row, const Insn& insn
 }
 
 void Generator::settle_implicit(TestCase& c, const OpcodeRow& row, const Insn& insn, u64 target) {
-    auto widen = [&](u64 value) { return insn.asize == 2 && !mode32_ && random_.chance(30) ? static_cast<u32>(value) | random_() << 32 : value; };
+    auto widen = [&](u64 value) {
+        return insn.asize == 2 && !mode32_ && random_.chance(30) ? static_cast<u32>(value) | random_() << 32
+                                                                 : value;
+    };
     if (is_string(row)) {
-        set(c, kRcx, widen(random_.chance(85) ? random_.below(40) : random_.chance(50) ? random_.below(5000) : random_.integer()));
+        set(c, kRcx,
+            widen(random_.chance(85)   ? random_.below(40)
+                  : random_.chance(50) ? random_.below(5000)
+                                       : random_.integer()));
         set(c, kRsi, widen(target));
-        set(c, kRdi, widen(random_.chance(30) ? target + random_.below(40) - 20 : memory_target(false, insn.asize == 1)));
+        set(c, kRdi,
+            widen(random_.chance(30) ? target + random_.below(40) - 20
+                                     : memory_target(false, insn.asize == 1)));
         if (random_.chance(30) && (row.opcode | 1) == 0xAF) {
             u64 value = c.start.gpr[kRax];
             patch(c, c.start.gpr[kRdi] + 4 * random_.below(4), &value, 8);
@@ -212,13 +239,16 @@ void Generator::settle_implicit(TestCase& c, const OpcodeRow& row, const Insn& i
     } else if (named(row, "enter")) {
         set(c, kRbp, random_.chance(80) ? kStack + 0x200 + random_.below(0xD00) : target);
     } else if (named(row, "div") || named(row, "idiv")) {
-        if (random_.chance(70)) set(c, kRdx, random_.chance(60) ? random_.below(8) : ~u64{0} << random_.below(8));
+        if (random_.chance(70))
+            set(c, kRdx, random_.chance(60) ? random_.below(8) : ~u64{0} << random_.below(8));
         if (random_.chance(30)) set(c, kRax, random_.below(0x1000));
     } else if (has_operand(row, Operand::CL) && random_.chance(60)) {
         set(c, kRcx, random_.chance(60) ? random_.below(34) : random_());
     } else if (named(row, "popf") || named(row, "ret")) {
-        u64 value = named(row, "ret") ? code_target() : (random_() & (rflags::kArithmetic | rflags::kDF)) | 0x202;
-        if (named(row, "popf") && random_.chance(30)) value = random_() & 0x7FFFFF & ~(random_.chance(80) ? rflags::kTF | rflags::kAC : 0);
+        u64 value =
+            named(row, "ret") ? code_target() : (random_() & (rflags::kArithmetic | rflags::kDF)) | 0x202;
+        if (named(row, "popf") && random_.chance(30))
+            value = random_() & 0x7FFFFF & ~(random_.chance(80) ? rflags::kTF | rflags::kAC : 0);
         if (named(row, "ret") && random_.chance(8)) value = memory_target(false, false);
         patch(c, c.start.gpr[kRspNumber], &value, 8);
     } else if (has_operand(row, Operand::Gv) && row.map == OpMap::M0F && (row.opcode & 0xC7) == 0x83) {
@@ -239,7 +269,8 @@ void Generator::settle_branch(TestCase& c, const OpcodeRow& row, const Insn& ins
         } else if (random_.chance(25)) {
             disp = 0;
         } else if (e.branch_size == 1) {  // outside the sequence, into HLT
-            disp = random_.chance(50) ? 70 + static_cast<i64>(random_.below(57)) : -128 + static_cast<i64>(random_.below(40));
+            disp = random_.chance(50) ? 70 + static_cast<i64>(random_.below(57))
+                                      : -128 + static_cast<i64>(random_.below(40));
         } else {
             disp = static_cast<i64>(random_.below(kCodeSize)) - static_cast<i64>(end);
             if (disp > -60 - 16 && disp < 90) disp = 100;
@@ -249,7 +280,9 @@ void Generator::settle_branch(TestCase& c, const OpcodeRow& row, const Insn& ins
         return;
     }
     u64 target = random_.chance(90) ? code_target() : memory_target(false, false);
-    if (target - kCode < kCodeSize && target - kCode + 40 > c.code_offset && target - kCode < c.code_offset + 100) target = kCode + (target + 0x400) % kCodeSize;
+    if (target - kCode < kCodeSize && target - kCode + 40 > c.code_offset &&
+        target - kCode < c.code_offset + 100)
+        target = kCode + (target + 0x400) % kCodeSize;
     if (row.opcode == 0xFF && !insn.mem && insn.rm != kRspNumber) set(c, insn.rm, target);
 }
 
@@ -266,20 +299,25 @@ bool Generator::append(TestCase& c, const OpcodeRow& row, u16 number) {
     bool bad_lock = status == DecodeStatus::kUndefined && insn.lock;
     if (closed_) return false;
     if (status == DecodeStatus::kUndefined && (e.bad_vex || has_operand(row, Operand::Mvs))) {
-        if (c.code_offset + c.code_size + e.size > kCodeSize) return false;  // fetched whole before #UD, or not
+        if (c.code_offset + c.code_size + e.size > kCodeSize)
+            return false;  // fetched whole before #UD, or not
         closed_ = true;
         return add(c, e, number);
     }
-    if ((status != DecodeStatus::kOk && !bad_lock) || insn.row != number || insn.length != e.size) return false;
+    if ((status != DecodeStatus::kOk && !bad_lock) || insn.row != number || insn.length != e.size)
+        return false;
     if (named(row, "int") && (insn.imm & 0xFF) == 0x80) return false;
     bool control = has_operand(row, Operand::Cd);
     if (bad_lock && control && host_.amd) return false;  // LOCK MOV CR0 is CR8 there
     if (named(row, "prefetchw") && !insn.mem && host_.amd) return false;
     if (is_near_branch(row) && !mode32_ && insn.osize == 1) return false;
-    if (is_near_branch(row) && !mode32_) for (unsigned i = 0; i + 1 < e.size && e.bytes[i] != row.opcode; ++i) if (e.bytes[i] == 0x66) return false;
+    if (is_near_branch(row) && !mode32_)
+        for (unsigned i = 0; i + 1 < e.size && e.bytes[i] != row.opcode; ++i)
+            if (e.bytes[i] == 0x66) return false;
 
     if (c.insns == 0 || is_near_branch(row) || random_.chance(80)) settle(c, row, insn, e);
-    FlagEffects effects = flag_effects(row, insn, c.insns == 0 ? static_cast<int>(c.start.gpr[kRcx] & 0xFF) : -1);
+    FlagEffects effects =
+        flag_effects(row, insn, c.insns == 0 ? static_cast<int>(c.start.gpr[kRcx] & 0xFF) : -1);
     if (effects.undefined_result || (effects.reads & tainted_)) return false;
     return add(c, e, number);
 }
@@ -338,7 +376,8 @@ bool Generator::redo_flags(TestCase& c) const {
         DecodeStatus status = decode_insn(context, padded, 16, insn);
         if (status == DecodeStatus::kTooLong || status == DecodeStatus::kNeedMore) return false;
         const OpcodeRow& row = kOpcodeRows[c.row[i]];
-        FlagEffects effects = flag_effects(row, insn, i == 0 ? static_cast<int>(c.start.gpr[kRcx] & 0xFF) : -1);
+        FlagEffects effects =
+            flag_effects(row, insn, i == 0 ? static_cast<int>(c.start.gpr[kRcx] & 0xFF) : -1);
         if (effects.undefined_result || (effects.reads & tainted)) return false;
         if (!branched) tainted &= ~effects.defines;
         tainted |= effects.undefined;

@@ -1,12 +1,12 @@
 // SPDX-License-Identifier: MIT
-// Makes test cases: short sequences of instructions from the rows that this host can run, with registers and memory arranged so
-// that most operands are good ones and some fault.
+// Makes test cases: short sequences of instructions from the rows that this host can run, with registers and
+// memory arranged so that most operands are good ones and some fault.
 #pragma once
 
 #include <vector>
 
-#include "cpu/cpu_model.h"
-#include "cpu/decoder.h"
+#include "cpu/decode/decoder.h"
+#include "cpu/state/cpu_model.h"
 #include "random_source.h"
 #include "row_use.h"
 #include "test_case.h"
@@ -17,20 +17,22 @@ enum class Modes : u8 { kBoth, kOnly64, kOnly32 };
 
 class Generator {
  public:
-    Generator(const CpuModel& model, const HostCpu& host, bool low_page, Modes modes, const char* only_name, bool only_avx = false);
+    Generator(const CpuModel& model, const HostCpu& host, bool low_page, Modes modes, const char* only_name,
+              bool only_avx = false);
     /// Case `number` of `seed`.
     TestCase make(u64 seed, u64 number);
-    /// Decodes the sequence again, filling in starts and undefined flags. For the minimiser. False if it no longer decodes.
+    /// Decodes the sequence again, filling in starts and undefined flags. For the minimiser. False if it no
+    /// longer decodes.
     bool redo_flags(TestCase& c) const;
 
  private:
     struct Encoded {
         u8 bytes[24] = {};
         unsigned size = 0;
-        int disp_at = -1;        ///< of a 4-byte displacement without registers
-        int branch_at = -1;      ///< of a Jb or Jz displacement
+        int disp_at = -1;    ///< of a 4-byte displacement without registers
+        int branch_at = -1;  ///< of a Jb or Jz displacement
         unsigned branch_size = 0;
-        bool bad_vex = false;    ///< a VEX field has a value that must be #UD
+        bool bad_vex = false;  ///< a VEX field has a value that must be #UD
     };
     void start_state(TestCase& c);
     bool append(TestCase& c, const OpcodeRow& row, u16 number);
@@ -56,13 +58,13 @@ class Generator {
     HostCpu host_;
     bool low_page_;
     Modes modes_;
-    std::vector<u16> all_[2], general_[2];   // by mode32
+    std::vector<u16> all_[2], general_[2];  // by mode32
     RandomSource random_{0, 0};
-    bool mode32_ = false, avx_ = false;      // avx_: the instruction being made may have 32-byte operands
+    bool mode32_ = false, avx_ = false;  // avx_: the instruction being made may have 32-byte operands
     u32 claimed_ = 0, tainted_ = 0;
-    bool closed_ = false;                    // ends in an undefined encoding
-    bool no_more_defines_ = false;           // behind a forward branch
-    u32 skip_mark_ = 0;                      // instructions whose branch goes to the sequence's end
+    bool closed_ = false;           // ends in an undefined encoding
+    bool no_more_defines_ = false;  // behind a forward branch
+    u32 skip_mark_ = 0;             // instructions whose branch goes to the sequence's end
     int branch_place_[kMaxInsns];
 };
 

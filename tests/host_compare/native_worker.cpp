@@ -24,10 +24,10 @@ namespace {
 
 // --- inside the child's signal handler: no TLS (FS is 0 there), no library ---
 Shared* g_shared;
-u8* g_code_alias;     // the code pages, writable
+u8* g_code_alias;  // the code pages, writable
 int g_in, g_out;
 bool g_low, g_running;
-unsigned g_next;      // case under way + 1
+unsigned g_next;  // case under way + 1
 unsigned g_dirty_at, g_dirty_size;
 
 long raw(long number, long a, long b, long c) {
@@ -40,10 +40,11 @@ void copy(void* to, const void* from, std::size_t size) {
 }
 
 constexpr int kGpr[16] = {REG_RAX, REG_RCX, REG_RDX, REG_RBX, REG_RSP, REG_RBP, REG_RSI, REG_RDI,
-                          REG_R8, REG_R9, REG_R10, REG_R11, REG_R12, REG_R13, REG_R14, REG_R15};
+                          REG_R8,  REG_R9,  REG_R10, REG_R11, REG_R12, REG_R13, REG_R14, REG_R15};
 constexpr unsigned kFxLoaded = 416;  // up to XMM15; the software bytes at 464 are the kernel's
 
-// Behind the FXSAVE image the kernel puts an XSAVE area in the standard format, if the software bytes in the image say so.
+// Behind the FXSAVE image the kernel puts an XSAVE area in the standard format, if the software bytes in the
+// image say so.
 constexpr unsigned kStateBv = 512, kYmmHigh = 576;
 constexpr u64 kYmm = 4;
 bool has_ymm(const u8* fx) {
@@ -57,8 +58,10 @@ bool has_ymm(const u8* fx) {
 void each_region(u8* image, bool save) {
     auto move = [&](u64 linear, u64 size, u64 at) {
         u8* place = reinterpret_cast<u8*>(linear);
-        if (save) copy(image + at, place, size);
-        else copy(place, image + at, size);
+        if (save)
+            copy(image + at, place, size);
+        else
+            copy(place, image + at, size);
     };
     if (g_low) move(kLow, kLowSize, 0);
     move(kData, kDataSize, kLowSize);
@@ -80,12 +83,15 @@ void store_outcome(const siginfo_t* info, const ucontext_t* uc, Outcome& out) {
     copy(out.end.fx, fx, 512);
     u64 present;
     copy(&present, fx + kStateBv, 8);
-    if (has_ymm(fx) && (present & kYmm)) copy(out.end.ymm_high, fx + kYmmHigh, 256);
-    else for (u8& byte : out.end.ymm_high) *const_cast<volatile u8*>(&byte) = 0;
+    if (has_ymm(fx) && (present & kYmm))
+        copy(out.end.ymm_high, fx + kYmmHigh, 256);
+    else
+        for (u8& byte : out.end.ymm_high) *const_cast<volatile u8*>(&byte) = 0;
     each_region(out.image, true);
 }
 
-/// Flat data segments for compatibility mode, base 0 for FS and GS in both. A wild jump may have loaded others.
+/// Flat data segments for compatibility mode, base 0 for FS and GS in both. A wild jump may have loaded
+/// others.
 void load_segments() { asm volatile("mov %0, %%ds; mov %0, %%es; mov %0, %%fs; mov %0, %%gs" : : "r"(0x2B)); }
 
 void load_case(const TestCase& c, ucontext_t* uc) {
@@ -161,16 +167,20 @@ void filter_system_calls() {
 [[noreturn]] void child_main() {
     int memory = memfd_create("host_compare", 0);
     if (memory < 0 || ftruncate(memory, kCodeSize) != 0) _exit(3);
-    g_code_alias = static_cast<u8*>(mmap(nullptr, kCodeSize, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_POPULATE, memory, 0));
+    g_code_alias = static_cast<u8*>(
+        mmap(nullptr, kCodeSize, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_POPULATE, memory, 0));
     if (g_code_alias == MAP_FAILED) _exit(3);
     memset(g_code_alias, 0xF4, kCodeSize);
-    bool mapped = map_at(kCode, kCodeSize, PROT_READ | PROT_EXEC, memory) && map_at(kData, kDataSize, PROT_READ | PROT_WRITE) &&
-                  map_at(kReadOnly, kReadOnlySize, PROT_READ | PROT_WRITE) && map_at(kStack, kStackSize, PROT_READ | PROT_WRITE);
+    bool mapped = map_at(kCode, kCodeSize, PROT_READ | PROT_EXEC, memory) &&
+                  map_at(kData, kDataSize, PROT_READ | PROT_WRITE) &&
+                  map_at(kReadOnly, kReadOnlySize, PROT_READ | PROT_WRITE) &&
+                  map_at(kStack, kStackSize, PROT_READ | PROT_WRITE);
     if (!mapped) _exit(4);
     if (g_low) g_low = map_at(kLow, kLowSize, PROT_READ | PROT_WRITE);
     fill_read_only(reinterpret_cast<u8*>(kReadOnly));
     mprotect(reinterpret_cast<void*>(kReadOnly), kReadOnlySize, PROT_READ);
-    for (u64 page = kCode; page < kCode + kCodeSize; page += 4096) (void)*reinterpret_cast<volatile u8*>(page);
+    for (u64 page = kCode; page < kCode + kCodeSize; page += 4096)
+        (void)*reinterpret_cast<volatile u8*>(page);
     mlock(reinterpret_cast<void*>(kCode), kCodeSize);
 
     constexpr std::size_t kAltStack = 1 << 20;
@@ -197,7 +207,8 @@ NativeWorker::NativeWorker() {
     void* memory = mmap(nullptr, sizeof(Shared), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
     if (memory == MAP_FAILED) return;
     shared_ = new (memory) Shared;
-    void* low = mmap(reinterpret_cast<void*>(kLow), kLowSize, PROT_READ, MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED_NOREPLACE, -1, 0);
+    void* low = mmap(reinterpret_cast<void*>(kLow), kLowSize, PROT_READ,
+                     MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED_NOREPLACE, -1, 0);
     low_page_ = low == reinterpret_cast<void*>(kLow);
     if (low != MAP_FAILED) munmap(low, kLowSize);
     start();
@@ -245,7 +256,8 @@ void NativeWorker::run() {
         pollfd waiting{from_child_, POLLIN, 0};
         int ready = sent ? poll(&waiting, 1, 2000) : 1;
         if (sent && ready == 1 && (waiting.revents & POLLIN) && read(from_child_, &byte, 1) == 1) return;
-        // The case after the last finished one hung or killed the child. The rest goes to a new child, one by one.
+        // The case after the last finished one hung or killed the child. The rest goes to a new child, one by
+        // one.
         unsigned bad = first + shared_->done;
         stop();
         start();

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: MIT
-// Random numbers of one test case, biased to what breaks processors. The same (seed, case) gives the same numbers for ever.
+// Random numbers of one test case, biased to what breaks processors. The same (seed, case) gives the same
+// numbers for ever.
 #pragma once
 
 #include <cstring>
@@ -10,7 +11,8 @@ namespace shadowbox::compare {
 
 class RandomSource {
  public:
-    RandomSource(u64 seed, u64 number) : state_(seed * 0x9E3779B97F4A7C15 + number * 0xD1B54A32D192ED03 + 1) {}
+    RandomSource(u64 seed, u64 number)
+        : state_(seed * 0x9E3779B97F4A7C15 + number * 0xD1B54A32D192ED03 + 1) {}
     u64 operator()() {  // splitmix64
         u64 z = state_ += 0x9E3779B97F4A7C15;
         z = (z ^ z >> 30) * 0xBF58476D1CE4E5B9;
@@ -22,8 +24,25 @@ class RandomSource {
 
     /// An integer operand of any width.
     u64 integer() {
-        static constexpr u64 kEdges[] = {0, 1, 2, 0x7F, 0x80, 0xFF, 0x7FFF, 0x8000, 0xFFFF, 0x7FFFFFFF, 0x80000000, 0xFFFFFFFF, 0x100000000,
-                                         0x7FFFFFFFFFFFFFFF, 0x8000000000000000, ~u64{0}, ~u64{1}, 0x5555555555555555, 0xAAAAAAAAAAAAAAAA};
+        static constexpr u64 kEdges[] = {0,
+                                         1,
+                                         2,
+                                         0x7F,
+                                         0x80,
+                                         0xFF,
+                                         0x7FFF,
+                                         0x8000,
+                                         0xFFFF,
+                                         0x7FFFFFFF,
+                                         0x80000000,
+                                         0xFFFFFFFF,
+                                         0x100000000,
+                                         0x7FFFFFFFFFFFFFFF,
+                                         0x8000000000000000,
+                                         ~u64{0},
+                                         ~u64{1},
+                                         0x5555555555555555,
+                                         0xAAAAAAAAAAAAAAAA};
         switch (below(5)) {
             case 0: return kEdges[below(sizeof kEdges / 8)];
             case 1: return below(100) - 50;
@@ -33,8 +52,10 @@ class RandomSource {
         }
     }
     u32 single() {
-        static constexpr u32 kSpecial[] = {0, 0x80000000, 0x3F800000, 0xBF800000, 0x7F800000, 0xFF800000, 0x7FC00001, 0x7F800001, 0xFFC00000, 0xFF812345,
-                                           1, 0x807FFFFF, 0x00800000, 0x7F7FFFFF, 0x3F000000, 0x40200000, 0x4B000001, 0x4F000000, 0xDF000000};
+        static constexpr u32 kSpecial[] = {0,          0x80000000, 0x3F800000, 0xBF800000, 0x7F800000,
+                                           0xFF800000, 0x7FC00001, 0x7F800001, 0xFFC00000, 0xFF812345,
+                                           1,          0x807FFFFF, 0x00800000, 0x7F7FFFFF, 0x3F000000,
+                                           0x40200000, 0x4B000001, 0x4F000000, 0xDF000000};
         switch (below(4)) {
             case 0: return kSpecial[below(sizeof kSpecial / 4)];
             case 1: return static_cast<u32>((*this)());
@@ -42,9 +63,23 @@ class RandomSource {
         }
     }
     u64 real() {
-        static constexpr u64 kSpecial[] = {0, 1ull << 63, 0x3FF0000000000000, 0xBFF0000000000000, 0x7FF0000000000000, 0xFFF0000000000000, 0x7FF8000000000001,
-                                           0x7FF0000000000001, 1, 0x800FFFFFFFFFFFFF, 0x0010000000000000, 0x7FEFFFFFFFFFFFFF, 0x3FE0000000000000,
-                                           0x4004000000000000, 0x41E0000000000000, 0xC3E0000000000000, 0x3690000000000001};
+        static constexpr u64 kSpecial[] = {0,
+                                           1ull << 63,
+                                           0x3FF0000000000000,
+                                           0xBFF0000000000000,
+                                           0x7FF0000000000000,
+                                           0xFFF0000000000000,
+                                           0x7FF8000000000001,
+                                           0x7FF0000000000001,
+                                           1,
+                                           0x800FFFFFFFFFFFFF,
+                                           0x0010000000000000,
+                                           0x7FEFFFFFFFFFFFFF,
+                                           0x3FE0000000000000,
+                                           0x4004000000000000,
+                                           0x41E0000000000000,
+                                           0xC3E0000000000000,
+                                           0x3690000000000001};
         switch (below(4)) {
             case 0: return kSpecial[below(sizeof kSpecial / 8)];
             case 1: return (*this)();
@@ -53,7 +88,8 @@ class RandomSource {
     }
     /// 10 bytes.
     void extended(u8* to) {
-        static constexpr u64 kSignificands[] = {0, 1, 0x8000000000000000, 0xC000000000000000, 0x8000000000000001, ~0ull, 0x7FFFFFFFFFFFFFFF};
+        static constexpr u64 kSignificands[] = {
+            0, 1, 0x8000000000000000, 0xC000000000000000, 0x8000000000000001, ~0ull, 0x7FFFFFFFFFFFFFFF};
         static constexpr u16 kExponents[] = {0, 1, 0x7FFF, 0x7FFE, 0x3FFF, 0x403E, 0x3FFE, 0x401E, 0x3FBE};
         u64 significand = (*this)();
         u16 sign_exponent = static_cast<u16>((*this)());
@@ -74,7 +110,11 @@ class RandomSource {
     void vector(u8* to, unsigned size) {
         u64 kind = below(5);
         for (unsigned at = 0; at < size; at += 8) {
-            u64 value = kind == 0 ? single() | static_cast<u64>(single()) << 32 : kind == 1 ? real() : kind == 2 ? below(70) : kind == 3 ? integer() : (*this)();
+            u64 value = kind == 0   ? single() | static_cast<u64>(single()) << 32
+                        : kind == 1 ? real()
+                        : kind == 2 ? below(70)
+                        : kind == 3 ? integer()
+                                    : (*this)();
             memcpy(to + at, &value, 8);
         }
     }

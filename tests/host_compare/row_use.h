@@ -1,19 +1,20 @@
 // SPDX-License-Identifier: MIT
-// Which rows of opcodes.def host_compare may generate on this host, and the one table of rows and forms it leaves out, with reasons.
+// Which rows of opcodes.def host_compare may generate on this host, and the one table of rows and forms it
+// leaves out, with reasons.
 #pragma once
 
 #include <string>
 
-#include "cpu/opcode_row.h"
+#include "cpu/decode/opcode_row.h"
 
 namespace shadowbox::compare {
 
 enum class RowUse : u8 {
-    kCompare,     ///< generated
-    kOtherMode,   ///< does not exist in the mode asked for
-    kSystem,      ///< reads or changes what only an operating system may: unit and asm tests have it
-    kNoFeature,   ///< this host has no such instruction
-    kVendor,      ///< this host's vendor answers otherwise than the emulated processor, or leaves it undefined
+    kCompare,    ///< generated
+    kOtherMode,  ///< does not exist in the mode asked for
+    kSystem,     ///< reads or changes what only an operating system may: unit and asm tests have it
+    kNoFeature,  ///< this host has no such instruction
+    kVendor,     ///< this host's vendor answers otherwise than the emulated processor, or leaves it undefined
 };
 
 struct HostCpu {

@@ -7,8 +7,11 @@
 
 namespace shadowbox::compare {
 
-WildPath wild_path(const TestCase& c, const std::vector<ExecutedInsn>& executed, u64 end, const HostCpu& host) {
-    auto has_start = [&c](u64 rip) { return std::find(c.starts, c.starts + c.insns, rip - kCode) != c.starts + c.insns; };
+WildPath wild_path(const TestCase& c, const std::vector<ExecutedInsn>& executed, u64 end,
+                   const HostCpu& host) {
+    auto has_start = [&c](u64 rip) {
+        return std::find(c.starts, c.starts + c.insns, rip - kCode) != c.starts + c.insns;
+    };
     auto has_row = [&c](u16 row) { return std::find(c.row, c.row + c.insns, row) != c.row + c.insns; };
     WildPath path;
     for (const ExecutedInsn& step : executed) {
@@ -16,7 +19,8 @@ WildPath wild_path(const TestCase& c, const std::vector<ExecutedInsn>& executed,
         FlagEffects effects = flag_effects(row, step.insn, step.cl);
         if (!has_start(step.rip)) {
             path.left_sequence = true;
-            path.left_out |= effects.undefined_result || (!has_row(step.insn.row) && row_use(row, c.mode32, host) != RowUse::kCompare);
+            path.left_out |= effects.undefined_result ||
+                             (!has_row(step.insn.row) && row_use(row, c.mode32, host) != RowUse::kCompare);
         }
         path.read_undefined |= (effects.reads & path.undefined) != 0;
         bool faulted = &step == &executed.back() && step.rip == end;

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
-// Where a wild jump led. An indirect jump may land inside an instruction of the sequence, on others that the generator never
-// weighed; which flags are undefined then follows from what was executed. main.cpp asks once a difference has been seen.
+// Where a wild jump led. An indirect jump may land inside an instruction of the sequence, on others that the
+// generator never weighed; which flags are undefined then follows from what was executed. main.cpp asks once
+// a difference has been seen.
 #pragma once
 
 #include <vector>
@@ -19,6 +20,7 @@ struct WildPath {
 };
 
 /// `executed`: EmulatedSide::executed(). `end`: the instruction that the last fault or trap reported.
-WildPath wild_path(const TestCase& c, const std::vector<ExecutedInsn>& executed, u64 end, const HostCpu& host);
+WildPath wild_path(const TestCase& c, const std::vector<ExecutedInsn>& executed, u64 end,
+                   const HostCpu& host);
 
 }  // namespace shadowbox::compare

@@ -14,8 +14,8 @@ MonitorFunction command_stop, command_cont, command_reset, command_powerdown, co
 // memory_commands.cpp
 MonitorFunction command_x, command_xp, command_pmemsave, command_memsave, command_print, command_gva2gpa;
 // info_machine.cpp
-MonitorFunction info_status, info_registers, info_name, info_version, info_cpus, info_qtree, info_counters, info_jit,
-    info_block, info_vms;
+MonitorFunction info_status, info_registers, info_name, info_version, info_cpus, info_qtree, info_counters,
+    info_jit, info_block, info_vms;
 // info_memory.cpp
 MonitorFunction info_pmap, info_pool, info_mtree;
 // info_paging.cpp

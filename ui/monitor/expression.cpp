@@ -3,15 +3,15 @@
 
 #include <cctype>
 
-#include "cpu/vcpu.h"
-#include "ui/size_text.h"
+#include "cpu/state/vcpu.h"
+#include "ui/options/size_text.h"
 
 namespace shadowbox {
 
 namespace {
 
 class Parser {
-   public:
+ public:
     Parser(std::string_view text, const RegisterLookup& lookup) : text_(text), lookup_(lookup) {}
 
     Expected<u64> all() {
@@ -24,7 +24,7 @@ class Parser {
         return value;
     }
 
-   private:
+ private:
     static constexpr int kDeepest = 100;
 
     void skip() {
@@ -48,20 +48,13 @@ class Parser {
     }
     static Expected<u64> apply(char op, u64 a, u64 b) {
         switch (op) {
-            case '&':
-                return a & b;
-            case '|':
-                return a | b;
-            case '^':
-                return a ^ b;
-            case '+':
-                return a + b;
-            case '-':
-                return a - b;
-            case '*':
-                return a * b;
-            default:
-                break;
+            case '&': return a & b;
+            case '|': return a | b;
+            case '^': return a ^ b;
+            case '+': return a + b;
+            case '-': return a - b;
+            case '*': return a * b;
+            default: break;
         }
         if (b == 0) return make_error(ErrorCode::kInvalidArgument, "division by zero");
         return op == '/' ? a / b : a % b;

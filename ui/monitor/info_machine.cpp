@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: MIT
 // info commands about state, CPUs, devices.
 #include "core/inspect.h"
-#include "cpu/vcpu.h"
 #include "cpu/jit/jit.h"
+#include "cpu/state/vcpu.h"
 #include "ui/monitor/commands.h"
-#include "ui/option_setters.h"
+#include "ui/options/option_setters.h"
 
 namespace shadowbox {
 
@@ -80,8 +80,10 @@ Expected<std::string> info_jit(Monitor& monitor, const MonitorArguments&) {
         for (unsigned i = 0; i < monitor.vm().vcpu_count(); ++i) {
             InspectNode tree{fmt::format("CPU #{}", i), "", {}};
             Inspector inspector(tree);
-            if (const auto& jit = monitor.vm().vcpu(i).jit) jit->inspect(inspector);
-            else inspector.text("translator", "off (-accel interp)");
+            if (const auto& jit = monitor.vm().vcpu(i).jit)
+                jit->inspect(inspector);
+            else
+                inspector.text("translator", "off (-accel interp)");
             out += inspect_text(tree);
         }
     });
@@ -101,7 +103,8 @@ Expected<std::string> info_counters(Monitor& monitor, const MonitorArguments&) {
             out += fmt::format("  blocks: decoded {}, looked up {}, invalidated {}\n", c.blocks_decoded,
                                c.block_lookups, c.code_invalidations);
             out += fmt::format(
-                "  MMU: TLB fills {}, shadow hits {} ({} by {} large entries), walks {}, faults {}, context switches {}, "
+                "  MMU: TLB fills {}, shadow hits {} ({} by {} large entries), walks {}, faults {}, context "
+                "switches {}, "
                 "full flushes {}, page flushes {}\n",
                 m.tlb_fills, m.shadow_hits, m.large_hits, vcpu.mmu.large_entries(), m.walks, m.faults,
                 m.context_switches, m.full_flushes, m.page_flushes);

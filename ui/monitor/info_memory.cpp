@@ -2,8 +2,8 @@
 // info pmap, info pool, info mtree: where every page is.
 #include "core/inspect.h"
 #include "ui/monitor/commands.h"
-#include "ui/size_text.h"
-#include "vmm/host.h"
+#include "ui/options/size_text.h"
+#include "vmm/machine/host.h"
 
 namespace shadowbox {
 

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
 // info mem, info tlb, info pg: QEMU's layouts, from the guest's own page tables.
-#include "cpu/vcpu.h"
+#include "cpu/state/vcpu.h"
 #include "mmu/page_rights.h"
 #include "ui/monitor/commands.h"
 #include "ui/monitor/page_table_view.h"

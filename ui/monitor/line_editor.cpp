@@ -69,24 +69,16 @@ bool LineEditor::feed(char byte, std::string& out) {
         return false;
     }
     switch (byte) {
-        case 0x1B:
-            escape_ = 1;
-            break;
+        case 0x1B: escape_ = 1; break;
         case 0x08:
-        case 0x7F:
-            erase(1, out);
-            break;
+        case 0x7F: erase(1, out); break;
         case 0x15:
-        case 0x03:
-            erase(text_.size(), out);
-            break;  // Ctrl-U, Ctrl-C
-        case 0x17:  // Ctrl-W
+        case 0x03: erase(text_.size(), out); break;  // Ctrl-U, Ctrl-C
+        case 0x17:                                   // Ctrl-W
             while (!text_.empty() && text_.back() == ' ') erase(1, out);
             while (!text_.empty() && text_.back() != ' ') erase(1, out);
             break;
-        case '\t':
-            complete(out);
-            break;
+        case '\t': complete(out); break;
         default:
             if (static_cast<unsigned char>(byte) < 0x20 || text_.size() >= kLongest) break;
             text_ += byte;

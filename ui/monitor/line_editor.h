@@ -13,7 +13,7 @@
 namespace shadowbox {
 
 class LineEditor {
-   public:
+ public:
     using Complete = std::function<std::vector<std::string>(std::string_view prefix)>;
     LineEditor(bool echo, Complete complete) : echo_(echo), complete_(std::move(complete)) {}
     /// Takes one byte; appends what the terminal should show to `out`. True when `line()` is complete.
@@ -24,7 +24,7 @@ class LineEditor {
     void reset() { text_.clear(), escape_ = 0; }
     const std::string& typed() const { return text_; }
 
-   private:
+ private:
     static constexpr std::size_t kLongest = 65536, kHistory = 100;
     void replace(const std::string& text, std::string& out);
     void escape(char byte, std::string& out);

@@ -1,12 +1,12 @@
 // SPDX-License-Identifier: MIT
 // Commands that act on the machine: power, pause, keys, screen, choice of guest and CPU.
-#include "cpu/vcpu.h"
-#include "ui/guest_input.h"
+#include "cpu/state/vcpu.h"
+#include "ui/control/guest_input.h"
+#include "ui/display/png_file.h"
 #include "ui/monitor/commands.h"
-#include "ui/png_file.h"
-#include "ui/size_text.h"
-#include "vmm/host.h"
-#include "vmm/screen.h"
+#include "ui/options/size_text.h"
+#include "vmm/machine/host.h"
+#include "vmm/screen/screen.h"
 
 namespace shadowbox {
 

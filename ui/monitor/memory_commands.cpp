@@ -3,11 +3,11 @@
 #include <array>
 
 #include "core/host/file.h"
-#include "cpu/vcpu.h"
+#include "cpu/state/vcpu.h"
 #include "ui/monitor/commands.h"
 #include "ui/monitor/disassembly.h"
 #include "ui/monitor/expression.h"
-#include "ui/size_text.h"
+#include "ui/options/size_text.h"
 
 namespace shadowbox {
 
@@ -31,21 +31,11 @@ Expected<void> parse_format(std::string_view text, MemoryFormat& format) {
             case 'u':
             case 'o':
             case 'c':
-            case 'i':
-                format.letter = c;
-                break;
-            case 'b':
-                format.size = 1;
-                break;
-            case 'h':
-                format.size = 2;
-                break;
-            case 'w':
-                format.size = 4;
-                break;
-            case 'g':
-                format.size = 8;
-                break;
+            case 'i': format.letter = c; break;
+            case 'b': format.size = 1; break;
+            case 'h': format.size = 2; break;
+            case 'w': format.size = 4; break;
+            case 'g': format.size = 8; break;
             default:
                 return make_error(ErrorCode::kInvalidArgument,
                                   "'/{}': write a count, one of x d u o c i, and one of b h w g", text);
@@ -58,19 +48,15 @@ std::string show_value(u64 value, const MemoryFormat& format) {
     unsigned unused = 64 - 8 * format.size;
     i64 with_sign = static_cast<i64>(value << unused) >> unused;
     switch (format.letter) {
-        case 'd':
-            return fmt::format("{}", with_sign);
-        case 'u':
-            return fmt::format("{}", value);
-        case 'o':
-            return fmt::format("0{:o}", value);
+        case 'd': return fmt::format("{}", with_sign);
+        case 'u': return fmt::format("{}", value);
+        case 'o': return fmt::format("0{:o}", value);
         case 'c': {
             u8 c = static_cast<u8>(value);
             return c >= 32 && c < 127 ? fmt::format("'{}'", static_cast<char>(c))
                                       : fmt::format("'\\x{:02x}'", c);
         }
-        default:
-            return fmt::format("0x{:0{}x}", value, format.size * 2);
+        default: return fmt::format("0x{:0{}x}", value, format.size * 2);
     }
 }
 

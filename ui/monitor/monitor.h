@@ -8,9 +8,9 @@
 #include <vector>
 
 #include "core/error.h"
-#include "ui/process_control.h"
-#include "vmm/host.h"
-#include "vmm/virtual_machine.h"
+#include "ui/control/process_control.h"
+#include "vmm/machine/host.h"
+#include "vmm/machine/virtual_machine.h"
 
 namespace shadowbox {
 
@@ -22,7 +22,7 @@ struct MemoryFormat {
 };
 
 class Monitor {
-   public:
+ public:
     explicit Monitor(ProcessControl& control) : control_(control) {}
 
     /// Text ending with a newline, or nothing.
@@ -42,7 +42,7 @@ class Monitor {
     void ask_quit() { quit_asked_ = true; }
     MemoryFormat format;
 
-   private:
+ private:
     ProcessControl& control_;
     unsigned guest_ = 0, cpu_ = 0;
     bool quit_asked_ = false;

@@ -4,15 +4,15 @@
 
 #include <memory>
 
-#include "ui/command_thread.h"
+#include "ui/control/command_thread.h"
 #include "ui/monitor/line_editor.h"
 #include "ui/monitor/monitor.h"
-#include "vmm/char_line.h"
+#include "vmm/lines/char_line.h"
 
 namespace shadowbox {
 
 class MonitorServer {
-   public:
+ public:
     /// `on_stdio`: echoes what is typed if stdin is a terminal (in raw mode then).
     MonitorServer(ProcessControl& control, CommandThread& commands, std::unique_ptr<CharLine> line,
                   bool on_stdio);
@@ -21,7 +21,7 @@ class MonitorServer {
     void close();
     CharLine& line() { return *line_; }
 
-   private:
+ private:
     static constexpr const char* kPrompt = "(shadowbox) ";
     void input(std::string bytes);
     void show(std::string_view text);

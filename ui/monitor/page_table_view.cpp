@@ -14,7 +14,7 @@ constexpr u64 kAddress = 0x000FFFFFFFFFF000;
 constexpr u64 kMostEntries = 2'000'000;
 
 class Walk {
-   public:
+ public:
     Walk(const PagingControl& control, const GuestMemory& memory,
          const std::function<void(const TableEntry&)>& visit)
         : control_(control), memory_(memory), visit_(visit) {
@@ -31,7 +31,7 @@ class Walk {
         return walk_table(Gpa(table), top_, root);
     }
 
-   private:
+ private:
     unsigned index_bits() const { return pae_ || long_ ? 9 : 10; }
     unsigned shift(unsigned level) const { return 12 + index_bits() * (level - 1); }
 

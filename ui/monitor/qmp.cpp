@@ -4,9 +4,9 @@
 #include <chrono>
 #include <nlohmann/json.hpp>
 
-#include "ui/guest_input.h"
+#include "ui/control/guest_input.h"
 #include "ui/monitor/commands.h"
-#include "vmm/host.h"
+#include "vmm/machine/host.h"
 
 namespace shadowbox {
 
@@ -19,7 +19,7 @@ tl::unexpected<Error> generic(const Error& error) { return tl::unexpected(error)
 
 /// Arguments of a command; the first wrong one is remembered and told at the end.
 class Arguments {
-   public:
+ public:
     explicit Arguments(const Json& json) : json_(json) {}
     std::string text(const char* name) {
         auto found = json_.find(name);
@@ -42,7 +42,7 @@ class Arguments {
         return {};
     }
 
-   private:
+ private:
     void wrong(const char* name, const char* type) {
         if (!problem_.empty()) return;
         problem_ = json_.contains(name)

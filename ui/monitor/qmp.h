@@ -12,7 +12,7 @@
 namespace shadowbox {
 
 class QmpConnection {
-   public:
+ public:
     using Send = std::function<void(const std::string& line)>;
     /// `send` gets whole lines without their end.
     QmpConnection(ProcessControl& control, Send send);
@@ -23,7 +23,7 @@ class QmpConnection {
     void event(const char* name, const std::string& guest, int exit_status);
     bool quit_asked() const { return quit_; }
 
-   private:
+ private:
     static constexpr std::size_t kLongest = 1 << 20;
     void command(const std::string& text);
     ProcessControl& control_;

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 #include "ui/monitor/qmp_server.h"
 
-#include "vmm/host.h"
+#include "vmm/machine/host.h"
 
 namespace shadowbox {
 

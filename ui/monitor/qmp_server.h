@@ -4,14 +4,14 @@
 
 #include <memory>
 
-#include "ui/command_thread.h"
+#include "ui/control/command_thread.h"
 #include "ui/monitor/qmp.h"
-#include "vmm/char_line.h"
+#include "vmm/lines/char_line.h"
 
 namespace shadowbox {
 
 class QmpServer {
-   public:
+ public:
     QmpServer(ProcessControl& control, CommandThread& commands, std::unique_ptr<CharLine> line);
     ~QmpServer();
     void open();
@@ -20,7 +20,7 @@ class QmpServer {
     /// From any thread.
     void vm_event(unsigned guest, VmEvent event);
 
-   private:
+ private:
     ProcessControl& control_;
     CommandThread& commands_;
     std::unique_ptr<CharLine> line_;

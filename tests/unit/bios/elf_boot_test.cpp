@@ -37,7 +37,8 @@ TEST_CASE("elf: the protocol is PVH, then multiboot, then none, for 32 and 64 bi
     for (bool wide : {false, true}) {
         ElfSegment code{1, 0x100000, 0x100000, pattern(64, 1)};
         CHECK(elf_boot_protocol(elf_file(wide, 0x100000, {code, pvh_note(0x100010)})) == ElfBoot::kPvh);
-        CHECK(elf_boot_protocol(elf_file(wide, 0x100000, {multiboot_segment(), pvh_note(0x100010)})) == ElfBoot::kPvh);
+        CHECK(elf_boot_protocol(elf_file(wide, 0x100000, {multiboot_segment(), pvh_note(0x100010)})) ==
+              ElfBoot::kPvh);
         CHECK(elf_boot_protocol(elf_file(wide, 0x100000, {multiboot_segment()})) == ElfBoot::kMultiboot);
         CHECK(elf_boot_protocol(elf_file(wide, 0x100000, {code})) == ElfBoot::kNone);
     }
@@ -52,7 +53,10 @@ TEST_CASE("elf: a PVH kernel gets its segments, its start information and the en
         memset(dirt, 0xEE, sizeof dirt);
         ram.memory.write(Gpa(0x200040), dirt);
         ElfKernel kernel;
-        kernel.kernel = elf_file(wide, 0xFFFF, {{1, 0, 0x100000, pattern(0x1234, 1)}, {1, 0x5000, 0x200000, pattern(64, 9), 0x80}, pvh_note(0x100010)});
+        kernel.kernel = elf_file(wide, 0xFFFF,
+                                 {{1, 0, 0x100000, pattern(0x1234, 1)},
+                                  {1, 0x5000, 0x200000, pattern(64, 9), 0x80},
+                                  pvh_note(0x100010)});
         kernel.modules.push_back({pattern(5000, 3), "first module"});
         kernel.command_line = "a=b";
         auto state = load_elf_kernel(kernel, ram.memory, kBytes, 0xF0000);
@@ -120,7 +124,7 @@ TEST_CASE("elf: a multiboot header with load addresses needs no ELF") {
     CHECK(state->rip == 0x200060);
     CHECK(ram.get<u32>(0x200040) == 0x1BADB002);
     CHECK(ram.get<u8>(0x20007F) == 0x5A);
-    CHECK(ram.get<u8>(0x200080) == 0);  // load_end ends the copy
+    CHECK(ram.get<u8>(0x200080) == 0);      // load_end ends the copy
     set<u32>(kernel, 0x40 + 16, 0x200044);  // loads from behind the header
     CHECK(says(refusal(kernel), "make no sense"));
     set<u32>(kernel, 0x40 + 16, 0x1FFF00);  // from before the file
@@ -131,7 +135,8 @@ TEST_CASE("elf: a multiboot header with load addresses needs no ELF") {
     CHECK(says(refusal(kernel), "ends inside"));
 }
 
-TEST_CASE("elf: segments that are truncated, outside memory, overlapping or in the PC's own places are refused") {
+TEST_CASE(
+    "elf: segments that are truncated, outside memory, overlapping or in the PC's own places are refused") {
     auto file = [](ElfSegment segment) { return elf_file(true, 0x100000, {multiboot_segment(), segment}); };
     CHECK(refusal(file({1, 0, 0x200000, pattern(100, 0)})).empty());
     auto truncated = file({1, 0, 0x200000, pattern(100, 0)});

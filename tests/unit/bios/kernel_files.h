@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
-// Kernels for the loaders' tests, made byte by byte: bzImage headers, ELF files with notes and multiboot headers. Also what they
-// are loaded into. No test cases here.
+// Kernels for the loaders' tests, made byte by byte: bzImage headers, ELF files with notes and multiboot
+// headers. Also what they are loaded into. No test cases here.
 #pragma once
 
 #include <cstring>
@@ -21,7 +21,8 @@ void set(std::vector<u8>& bytes, std::size_t at, T value) {
 
 struct GuestRam {
     static constexpr u64 kBytes = 64 << 20;
-    std::unique_ptr<MachinePool> pool = std::move(*MachinePool::create(kBytes / kPageSize, 2 * kBytes / kPageSize));
+    std::unique_ptr<MachinePool> pool =
+        std::move(*MachinePool::create(kBytes / kPageSize, 2 * kBytes / kPageSize));
     ZeroFillPager pager;
     GuestMemory memory{*pool, pager, VmId(1)};
     GuestRam() {
@@ -69,9 +70,14 @@ struct ElfSegment {
 inline std::vector<u8> elf_file(bool wide, u64 entry, const std::vector<ElfSegment>& segments) {
     std::size_t header = wide ? 64 : 52, row = wide ? 56 : 32;
     std::vector<u8> f(header + row * segments.size());
-    memcpy(f.data(), "\x7F" "ELF", 4);
+    memcpy(f.data(),
+           "\x7F"
+           "ELF",
+           4);
     f[4] = wide ? 2 : 1, f[5] = 1, f[6] = 1;
-    auto word = [&](std::size_t at, u64 value) { wide ? set<u64>(f, at, value) : set<u32>(f, at, static_cast<u32>(value)); };
+    auto word = [&](std::size_t at, u64 value) {
+        wide ? set<u64>(f, at, value) : set<u32>(f, at, static_cast<u32>(value));
+    };
     word(24, entry);
     word(wide ? 32 : 28, header);
     set<u16>(f, wide ? 54 : 42, static_cast<u16>(row));
@@ -83,8 +89,12 @@ inline std::vector<u8> elf_file(bool wide, u64 entry, const std::vector<ElfSegme
         while (f.size() % 8) f.push_back(0);
         u64 memory_size = s.memory_size ? s.memory_size : s.bytes.size();
         set<u32>(f, at, s.type);
-        if (wide) word(at + 8, place), word(at + 16, s.vaddr), word(at + 24, s.paddr), word(at + 32, s.bytes.size()), word(at + 40, memory_size), word(at + 48, s.align);
-        else word(at + 4, place), word(at + 8, s.vaddr), word(at + 12, s.paddr), word(at + 16, s.bytes.size()), word(at + 20, memory_size), word(at + 28, s.align);
+        if (wide)
+            word(at + 8, place), word(at + 16, s.vaddr), word(at + 24, s.paddr),
+                word(at + 32, s.bytes.size()), word(at + 40, memory_size), word(at + 48, s.align);
+        else
+            word(at + 4, place), word(at + 8, s.vaddr), word(at + 12, s.paddr), word(at + 16, s.bytes.size()),
+                word(at + 20, memory_size), word(at + 28, s.align);
     }
     return f;
 }

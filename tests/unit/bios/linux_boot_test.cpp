@@ -21,7 +21,9 @@ std::string refusal(const LinuxImage& image, u64 bytes = kBytes) {
 bool says(const std::string& text, const std::string& part) { return text.find(part) != std::string::npos; }
 }  // namespace
 
-TEST_CASE("linux: a 64-bit kernel is put at its preferred address with zero page, command line, page tables and GDT") {
+TEST_CASE(
+    "linux: a 64-bit kernel is put at its preferred address with zero page, command line, page tables and "
+    "GDT") {
     GuestRam ram;
     LinuxImage image{bzimage(), std::vector<u8>(5000, 0x77), "console=ttyS0"};
     auto state = load_linux(image, ram.memory, kBytes, 0xF0000);

@@ -30,7 +30,8 @@ u8 sum(const std::vector<u8>& bytes, std::size_t first, std::size_t size) {
     return total;
 }
 std::string text(const std::vector<u8>& bytes, std::size_t at, std::size_t size) {
-    return {bytes.begin() + static_cast<std::ptrdiff_t>(at), bytes.begin() + static_cast<std::ptrdiff_t>(at + size)};
+    return {bytes.begin() + static_cast<std::ptrdiff_t>(at),
+            bytes.begin() + static_cast<std::ptrdiff_t>(at + size)};
 }
 
 /// Follows RSDP and RSDT as an operating system does: signature to offset in `blob`.
@@ -88,7 +89,8 @@ TEST_CASE("aml: integers take the shortest form") {
 TEST_CASE("aml: names, strings, EISA ids") {
     CHECK(aml::name("\\_S5", aml::integer(0)) == Bytes{0x08, '\\', '_', 'S', '5', '_', 0});
     CHECK(aml::name("A.BC", aml::integer(1)) == Bytes{0x08, 0x2E, 'A', '_', '_', '_', 'B', 'C', '_', '_', 1});
-    CHECK(aml::name("A.B.C", aml::integer(1)) == Bytes{0x08, 0x2F, 3, 'A', '_', '_', '_', 'B', '_', '_', '_', 'C', '_', '_', '_', 1});
+    CHECK(aml::name("A.B.C", aml::integer(1)) ==
+          Bytes{0x08, 0x2F, 3, 'A', '_', '_', '_', 'B', '_', '_', '_', 'C', '_', '_', '_', 1});
     CHECK(aml::string("hi") == Bytes{0x0D, 'h', 'i', 0});
     CHECK(aml::eisa_id("PNP0A03") == Bytes{0x0C, 0x41, 0xD0, 0x0A, 0x03});  // as in every PC's DSDT
     CHECK(aml::eisa_id("PNP0501") == Bytes{0x0C, 0x41, 0xD0, 0x05, 0x01});
@@ -119,7 +121,8 @@ TEST_CASE("aml: resource descriptors") {
     CHECK(aml::irq(4) == Bytes{0x22, 0x10, 0x00});
     CHECK(aml::irq(12) == Bytes{0x22, 0x00, 0x10});
     CHECK(aml::memory_fixed(0xFED00000, 0x400) == Bytes{0x86, 9, 0, 1, 0, 0, 0xD0, 0xFE, 0, 4, 0, 0});
-    CHECK(aml::io_window(0xD00, 0xFFFF) == Bytes{0x88, 13, 0, 1, 0x0C, 3, 0, 0, 0x00, 0x0D, 0xFF, 0xFF, 0, 0, 0x00, 0xF3});
+    CHECK(aml::io_window(0xD00, 0xFFFF) ==
+          Bytes{0x88, 13, 0, 1, 0x0C, 3, 0, 0, 0x00, 0x0D, 0xFF, 0xFF, 0, 0, 0x00, 0xF3});
     Bytes window = aml::memory_window(0xC0000000, 0xFEBFFFFF, false);
     CHECK(window.size() == 26);
     CHECK(get<u16>(window, 1) == 23);
@@ -182,7 +185,9 @@ TEST_CASE("acpi: a guest that runs the loader script gets the tables that link_a
     REQUIRE(script.size() % 128 == 0);
     unsigned allocations = 0;
     for (std::size_t at = 0; at < script.size(); at += 128) {
-        auto name = [&](std::size_t offset) { return std::string(reinterpret_cast<const char*>(&script[at + offset])); };
+        auto name = [&](std::size_t offset) {
+            return std::string(reinterpret_cast<const char*>(&script[at + offset]));
+        };
         u32 command = get<u32>(script, at);
         auto& file = files.at(name(4));
         if (command == 1) {
@@ -198,7 +203,8 @@ TEST_CASE("acpi: a guest that runs the loader script gets the tables that link_a
             memcpy(&file[offset], &value, size);
         } else {
             REQUIRE(command == 3);
-            u32 where = get<u32>(script, at + 60), first = get<u32>(script, at + 64), size = get<u32>(script, at + 68);
+            u32 where = get<u32>(script, at + 60), first = get<u32>(script, at + 64),
+                size = get<u32>(script, at + 68);
             file.at(where) = 0;
             file[where] = static_cast<u8>(-sum(file, first, size));
         }

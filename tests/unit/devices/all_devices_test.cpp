@@ -57,7 +57,8 @@ void abuse(Board& b, u64 seed, unsigned steps) {
     b.sink.messages.clear();
 }
 
-/// Time passes while the host was busy: periods that are past are skipped, as a test of millions of ticks would take long.
+/// Time passes while the host was busy: periods that are past are skipped, as a test of millions of ticks
+/// would take long.
 void leap(Board& b, GuestNs ns) {
     b.time.clock.now_ += ns;
     b.time.timers.run_due(b.time.clock.now_);
@@ -73,17 +74,21 @@ void program(Board& b, SeededRandom& random) {
             b.out8(0xA0, 0x11), b.out8(0xA1, 0x28), b.out8(0xA1, 0x02), b.out8(0xA1, icw4);
             b.out8(0x21, byte() & byte()), b.out8(0xA1, byte() & byte());
             static constexpr u8 kWords[] = {0x80, 0x00, 0xA0, 0xC3, 0x68, 0x48, 0x0A, 0x0B, 0x0C, 0x20};
-            for (u64 i = random.below(4); i; --i) b.out8(random.one_in(2) ? 0x20 : 0xA0, kWords[random.below(10)]);
+            for (u64 i = random.below(4); i; --i)
+                b.out8(random.one_in(2) ? 0x20 : 0xA0, kWords[random.below(10)]);
             break;
         }
         case 1: {
             u8 channel = static_cast<u8>(random.below(3));
             b.out8(0x61, byte() & 3);
             b.out8(0x43, static_cast<u32>(channel << 6 | 0x30 | random.below(6) << 1 | random.below(2)));
-            b.out8(static_cast<u16>(0x40 + channel), byte()), b.out8(static_cast<u16>(0x40 + channel), static_cast<u8>(random.below(32)));
+            b.out8(static_cast<u16>(0x40 + channel), byte()),
+                b.out8(static_cast<u16>(0x40 + channel), static_cast<u8>(random.below(32)));
             b.time.advance(random.below(10'000));
             if (random.one_in(2)) b.out8(0x61, byte() & 3);
-            if (random.one_in(3)) b.out8(static_cast<u16>(0x40 + channel), byte()), b.out8(static_cast<u16>(0x40 + channel), byte() & 31);
+            if (random.one_in(3))
+                b.out8(static_cast<u16>(0x40 + channel), byte()),
+                    b.out8(static_cast<u16>(0x40 + channel), byte() & 31);
             if (random.one_in(3)) b.out8(0x43, static_cast<u32>(0xC2 | random.below(16) << 2));
             break;
         }
@@ -91,19 +96,23 @@ void program(Board& b, SeededRandom& random) {
             b.out8(0x70, 0x0A), b.out8(0x71, static_cast<u32>(0x20 | random.below(16)));
             b.out8(0x70, 0x0B), b.out8(0x71, byte() & 0x77);
             static constexpr u8 kRegisters[] = {0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 0x32};
-            for (u64 i = random.below(6); i; --i) b.out8(0x70, kRegisters[random.below(11)]), b.out8(0x71, static_cast<u32>(random.below(13)));
+            for (u64 i = random.below(6); i; --i)
+                b.out8(0x70, kRegisters[random.below(11)]), b.out8(0x71, static_cast<u32>(random.below(13)));
             break;
         }
         case 3: {
             u64 timer = layout::kHpet.first + 0x100 + random.below(3) * 0x20;
-            b.store(layout::kHpet.first + 0x10, 0), b.store(layout::kHpet.first + 0xF0, static_cast<u32>(random.below(5000)));
+            b.store(layout::kHpet.first + 0x10, 0),
+                b.store(layout::kHpet.first + 0xF0, static_cast<u32>(random.below(5000)));
             b.store(timer, static_cast<u32>(random.below(16) << 1 | 0x44 | (random.one_in(2) ? 2 : 20) << 9));
-            b.store(timer + 8, static_cast<u32>(1000 + random.below(20'000))), b.store(timer + 8, static_cast<u32>(1000 + random.below(20'000)));
+            b.store(timer + 8, static_cast<u32>(1000 + random.below(20'000))),
+                b.store(timer + 8, static_cast<u32>(1000 + random.below(20'000)));
             b.store(layout::kHpet.first + 0x10, static_cast<u32>(random.below(4)));
             break;
         }
         case 4:
-            b.out16(0x602, byte() | 0x101), b.out8(0xB2, random.one_in(2) ? 0xF1 : 0xF0), b.out8(0xB3, byte());
+            b.out16(0x602, byte() | 0x101), b.out8(0xB2, random.one_in(2) ? 0xF1 : 0xF0),
+                b.out8(0xB3, byte());
             b.out16(0xAFE2, byte()), b.out32(0x600, random.one_in(2) ? 0 : 0xFFFF);
             b.acpi.press_power_button();
             if (random.one_in(3)) leap(b, 3'000'000'000);
@@ -112,49 +121,62 @@ void program(Board& b, SeededRandom& random) {
             u32 pin = static_cast<u32>(random.below(24));
             b.ioapic_write(0, static_cast<u32>(random.below(16) << 24));
             b.ioapic_write(static_cast<u8>(0x11 + 2 * pin), static_cast<u32>(random.next()));
-            b.ioapic_write(static_cast<u8>(0x10 + 2 * pin), static_cast<u32>(0x30 + random.below(64) | random.below(2) << 15 | random.below(4) / 3 << 16));
+            b.ioapic_write(static_cast<u8>(0x10 + 2 * pin),
+                           static_cast<u32>(0x30 + random.below(64) | random.below(2) << 15 |
+                                            random.below(4) / 3 << 16));
             break;
         }
         case 6:
-            b.out8(0x3FB, 0x80 | byte()), b.out8(0x3F8, byte()), b.out8(0x3F9, 0), b.out8(0x3FB, byte() & 0x5F);
-            b.out8(0x3FA, byte() & 0xC9), b.out8(0x3F9, byte() & 15), b.out8(0x3FC, byte() & 0x1F), b.out8(0x3FF, byte());
+            b.out8(0x3FB, 0x80 | byte()), b.out8(0x3F8, byte()), b.out8(0x3F9, 0),
+                b.out8(0x3FB, byte() & 0x5F);
+            b.out8(0x3FA, byte() & 0xC9), b.out8(0x3F9, byte() & 15), b.out8(0x3FC, byte() & 0x1F),
+                b.out8(0x3FF, byte());
             b.terminal.type(std::string(random.below(20), 'a'));
             b.out8(0x3F8, byte());
             break;
         case 7: {
             b.out8(0x64, 0x60), b.out8(0x60, byte() & 0x77);
-            static constexpr u8 kCommands[] = {0xED, 0xF0, 0xF2, 0xF3, 0xF4, 0xF5, 0xF6, 0xEE, 0xFE, 0xE8, 0xE6, 0xE7, 0xE9, 0xEA, 0xEB, 0xEC, 0xF3};
+            static constexpr u8 kCommands[] = {0xED, 0xF0, 0xF2, 0xF3, 0xF4, 0xF5, 0xF6, 0xEE, 0xFE,
+                                               0xE8, 0xE6, 0xE7, 0xE9, 0xEA, 0xEB, 0xEC, 0xF3};
             for (u64 i = random.below(5); i; --i) {
                 if (random.one_in(2)) b.out8(0x64, 0xD4);
-                b.out8(0x60, random.one_in(4) ? static_cast<u32>(random.below(4)) : kCommands[random.below(17)]);
+                b.out8(0x60,
+                       random.one_in(4) ? static_cast<u32>(random.below(4)) : kCommands[random.below(17)]);
                 b.time.advance(300'000);
                 if (random.one_in(2)) b.in8(0x60);
             }
             b.i8042.key_event(static_cast<Key>(random.below(90)), true);
-            b.i8042.mouse_event(static_cast<int>(random.below(90)) - 45, static_cast<int>(random.below(90)) - 45, 1, byte() & 7);
+            b.i8042.mouse_event(static_cast<int>(random.below(90)) - 45,
+                                static_cast<int>(random.below(90)) - 45, 1, byte() & 7);
             break;
         }
         default: {
             u16 channel = static_cast<u16>(random.below(4));
             for (int i = 0; i < 3; ++i) b.out8(channel * 2, byte());
             b.out8(static_cast<u16>(channel * 2 + 1), byte());
-            b.out8(0x0B, byte()), b.out8(0x08, byte()), b.out8(0x0A, byte() & 7), b.out8(0x81, byte()), b.out8(0x09, byte() & 7);
-            static constexpr u8 kFloppy[] = {0x03, 0xDF, 0x02, 0x07, 0x00, 0x0F, 0x00, 0x05, 0x13, 0x00, 0x57, 0x10, 0x94, 0x0E, 0x08, 0x4A, 0x00};
+            b.out8(0x0B, byte()), b.out8(0x08, byte()), b.out8(0x0A, byte() & 7), b.out8(0x81, byte()),
+                b.out8(0x09, byte() & 7);
+            static constexpr u8 kFloppy[] = {0x03, 0xDF, 0x02, 0x07, 0x00, 0x0F, 0x00, 0x05, 0x13,
+                                             0x00, 0x57, 0x10, 0x94, 0x0E, 0x08, 0x4A, 0x00};
             b.out8(0x3F2, 0x0C | (byte() & 0x11)), b.out8(0x3F7, byte() & 3), b.out8(0x3F3, byte());
             u64 first = random.below(std::size(kFloppy));
-            for (u64 i = first; i < std::min<u64>(first + 6, std::size(kFloppy)); ++i) b.out8(0x3F5, kFloppy[i]);
+            for (u64 i = first; i < std::min<u64>(first + 6, std::size(kFloppy)); ++i)
+                b.out8(0x3F5, kFloppy[i]);
             b.out16(0x510, random.one_in(2) ? 0x20 : 0x19), b.in8(0x511), b.out32(0x514, byte());
             b.out8(0x402, byte()), b.out8(0x80, byte()), b.out8(0x92, byte() & 2), b.out8(0xCF9, byte() & 2);
         }
     }
 }
 
-/// Looks at everything and lets time pass, with hardly any write: what was loaded shows before it is overwritten.
+/// Looks at everything and lets time pass, with hardly any write: what was loaded shows before it is
+/// overwritten.
 void watch(Board& b, SeededRandom& random) {
     for (unsigned i = 0; i < 150; ++i) {
         const auto& range = layout::kPorts[random.below(layout::kPorts.size())];
-        if (!random.one_in(3)) note(b.ports.read(static_cast<u16>(range.first + random.below(range.count)), 1));
-        else if (random.one_in(2)) leap(b, random.below(random.one_in(8) ? 1'000'000'000 : 2'000'000));
+        if (!random.one_in(3))
+            note(b.ports.read(static_cast<u16>(range.first + random.below(range.count)), 1));
+        else if (random.one_in(2))
+            leap(b, random.below(random.one_in(8) ? 1'000'000'000 : 2'000'000));
         note(b.intr);
         if (b.intr && random.one_in(2)) note(b.pic.acknowledge());
         if (random.one_in(12)) b.out8(random.one_in(2) ? 0x20 : 0xA0, random.one_in(2) ? 0x20 : 0x0B);

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
-// What tests of save states ask of a Board, whichever devices are on it: load a state, say where two machines differ, spoil a
-// state, and sum up what a guest reads from a machine. No test cases here.
+// What tests of save states ask of a Board, whichever devices are on it: load a state, say where two machines
+// differ, spoil a state, and sum up what a guest reads from a machine. No test cases here.
 #pragma once
 
 #include <algorithm>
@@ -18,7 +18,8 @@ inline bool load_devices(Board& to, const std::vector<u8>& saved) {
     return !archive.failed();
 }
 
-/// Carries everything over that a save state of the board's owner holds: devices, memory, the A20 gate, the disk, the time.
+/// Carries everything over that a save state of the board's owner holds: devices, memory, the A20 gate, the
+/// disk, the time.
 inline void load_board(Board& to, Board& from) {
     std::vector<u8> page(kPageSize);
     for (u64 i = 0; i < Memory::kPages; ++i) {
@@ -42,7 +43,9 @@ inline std::string state_difference(Board& one, Board& two) {
         Archive a, b;
         one.devices[i]->serialize(a), two.devices[i]->serialize(b);
         if (a.bytes() == b.bytes()) continue;
-        auto at = std::mismatch(a.bytes().begin(), a.bytes().end(), b.bytes().begin(), b.bytes().end()).first - a.bytes().begin();
+        auto at =
+            std::mismatch(a.bytes().begin(), a.bytes().end(), b.bytes().begin(), b.bytes().end()).first -
+            a.bytes().begin();
         return std::string(one.devices[i]->name()) + " at byte " + std::to_string(at);
     }
     return "";

@@ -1,11 +1,12 @@
 // SPDX-License-Identifier: MIT
-// Each chip in the middle of something, saved, loaded into a fresh machine, and carried on there: what the next access gives depends
-// on state that no register shows. (Random programs on loaded machines: all_devices_test, pci_devices_test.)
+// Each chip in the middle of something, saved, loaded into a fresh machine, and carried on there: what the
+// next access gives depends on state that no register shows. (Random programs on loaded machines:
+// all_devices_test, pci_devices_test.)
 #include <catch2/catch.hpp>
 
 #include "board_state.h"
-#include "devices/vga.h"
-#include "pci_board.h"
+#include "devices/display/vga.h"
+#include "tests/unit/devices/chipset/pci_board.h"
 
 using namespace shadowbox;
 using test::PciBoard;
@@ -27,7 +28,8 @@ struct Machine : PciBoard {
     void set_window8(u32 offset, u8 value) { mmio.write(Gpa(0xA0000 + offset), 1, value); }
 };
 
-/// Runs `drive` on one machine and `look` on another that has loaded the first one's state, and on the first itself: the same.
+/// Runs `drive` on one machine and `look` on another that has loaded the first one's state, and on the first
+/// itself: the same.
 template <class Drive, class Look>
 void carry_over(Drive drive, Look look) {
     Machine first, second;
@@ -64,11 +66,12 @@ TEST_CASE("round trip: pic between two initialization words, and with an interru
 }
 
 TEST_CASE("round trip: ioapic with its index and a redirection entry") {
-    carry_over([](Machine& m) { m.ioapic_write(0x10 + 2 * 9, 0xA031), m.ioapic_write(0x11 + 2 * 9, 0x03000000); },
-               [](Machine& m) {
-                   CHECK(m.load(layout::kIoApic.first + 0x10) == 0x03000000);  // still selected
-                   CHECK(m.ioapic_read(0x10 + 2 * 9) == 0xA031);
-               });
+    carry_over(
+        [](Machine& m) { m.ioapic_write(0x10 + 2 * 9, 0xA031), m.ioapic_write(0x11 + 2 * 9, 0x03000000); },
+        [](Machine& m) {
+            CHECK(m.load(layout::kIoApic.first + 0x10) == 0x03000000);  // still selected
+            CHECK(m.ioapic_read(0x10 + 2 * 9) == 0xA031);
+        });
 }
 
 TEST_CASE("round trip: pit with half a count written, and with a latched one") {
@@ -80,11 +83,15 @@ TEST_CASE("round trip: pit with half a count written, and with a latched one") {
                    CHECK(count <= 0x1234);
                    CHECK(count > 0x1200);
                });
-    carry_over([](Machine& m) { m.out8(0x43, 0x74), m.out8(0x41, 0x00), m.out8(0x41, 0x80), m.time.advance(100'000), m.out8(0x43, 0x40), m.in8(0x41); },
-               [](Machine& m) {
-                   m.time.advance(5'000'000);
-                   CHECK(m.in8(0x41) == 0x7F);  // the high byte of what was latched then
-               });
+    carry_over(
+        [](Machine& m) {
+            m.out8(0x43, 0x74), m.out8(0x41, 0x00), m.out8(0x41, 0x80), m.time.advance(100'000),
+                m.out8(0x43, 0x40), m.in8(0x41);
+        },
+        [](Machine& m) {
+            m.time.advance(5'000'000);
+            CHECK(m.in8(0x41) == 0x7F);  // the high byte of what was latched then
+        });
 }
 
 TEST_CASE("round trip: rtc with its index, a time that was set, and bytes of CMOS") {
@@ -107,7 +114,8 @@ TEST_CASE("round trip: rtc with its index, a time that was set, and bytes of CMO
 TEST_CASE("round trip: hpet counts on and fires") {
     carry_over(
         [](Machine& m) {
-            m.store(layout::kHpet.first + 0x108, 1000), m.store(layout::kHpet.first + 0x100, 0x0A04 | 20 << 9);
+            m.store(layout::kHpet.first + 0x108, 1000),
+                m.store(layout::kHpet.first + 0x100, 0x0A04 | 20 << 9);
             m.store(layout::kHpet.first + 0x10, 1);
             m.time.advance(5'000);
         },
@@ -161,23 +169,31 @@ TEST_CASE("round trip: keyboard controller, keyboard and mouse each waiting for 
                    m.out8(0x60, 0x45), m.out8(0x64, 0x20);
                    CHECK(m.in8(0x60) == 0x45);
                });
-    carry_over([](Machine& m) { m.out8(0x60, 0xF0), m.time.advance(1'000'000), m.in8(0x60), m.time.advance(1'000'000); },  // scan code set
-               [](Machine& m) {
-                   m.out8(0x60, 0x00), m.time.advance(1'000'000);
-                   CHECK(m.in8(0x60) == 0xFA);
-                   m.time.advance(1'000'000);
-                   CHECK((m.in8(0x64) & 1) == 1);  // the set follows; a mere LED argument would give the acknowledgement only
-               });
-    carry_over([](Machine& m) { m.out8(0x64, 0xD4), m.out8(0x60, 0xE8), m.time.advance(1'000'000), m.in8(0x60), m.time.advance(1'000'000); },  // resolution
-               [](Machine& m) {
-                   m.out8(0x64, 0xD4), m.out8(0x60, 0x03), m.time.advance(1'000'000);
-                   CHECK(m.in8(0x60) == 0xFA);
-                   m.time.advance(1'000'000);
-                   m.out8(0x64, 0xD4), m.out8(0x60, 0xE9);  // status: flags, resolution, rate
-                   u8 answer[4];
-                   for (u8& byte : answer) m.time.advance(1'000'000), byte = m.in8(0x60);
-                   CHECK(answer[2] == 3);
-               });
+    carry_over(
+        [](Machine& m) {
+            m.out8(0x60, 0xF0), m.time.advance(1'000'000), m.in8(0x60), m.time.advance(1'000'000);
+        },  // scan code set
+        [](Machine& m) {
+            m.out8(0x60, 0x00), m.time.advance(1'000'000);
+            CHECK(m.in8(0x60) == 0xFA);
+            m.time.advance(1'000'000);
+            CHECK((m.in8(0x64) & 1) ==
+                  1);  // the set follows; a mere LED argument would give the acknowledgement only
+        });
+    carry_over(
+        [](Machine& m) {
+            m.out8(0x64, 0xD4), m.out8(0x60, 0xE8), m.time.advance(1'000'000), m.in8(0x60),
+                m.time.advance(1'000'000);
+        },  // resolution
+        [](Machine& m) {
+            m.out8(0x64, 0xD4), m.out8(0x60, 0x03), m.time.advance(1'000'000);
+            CHECK(m.in8(0x60) == 0xFA);
+            m.time.advance(1'000'000);
+            m.out8(0x64, 0xD4), m.out8(0x60, 0xE9);  // status: flags, resolution, rate
+            u8 answer[4];
+            for (u8& byte : answer) m.time.advance(1'000'000), byte = m.in8(0x60);
+            CHECK(answer[2] == 3);
+        });
 }
 
 TEST_CASE("round trip: dma between the bytes of an address, and a floppy between those of a command") {
@@ -237,7 +253,8 @@ TEST_CASE("round trip: pci address latch, shadow RAM, interrupt routing and PMBA
 TEST_CASE("round trip: a disk in the middle of a sector, a CD in the middle of a packet") {
     carry_over(
         [](Machine& m) {
-            m.out8(0x1F6, 0xE0), m.out8(0x1F2, 2), m.out8(0x1F3, 7), m.out8(0x1F4, 0), m.out8(0x1F5, 0), m.out8(0x1F7, 0x20);
+            m.out8(0x1F6, 0xE0), m.out8(0x1F2, 2), m.out8(0x1F3, 7), m.out8(0x1F4, 0), m.out8(0x1F5, 0),
+                m.out8(0x1F7, 0x20);
             for (int i = 0; i < 100; ++i) m.in16(0x1F0);
         },
         [](Machine& m) {
@@ -250,7 +267,8 @@ TEST_CASE("round trip: a disk in the middle of a sector, a CD in the middle of a
     carry_over(
         [](Machine& m) {
             m.out8(0x176, 0xA0), m.out8(0x177, 0xA0);
-            m.out16(0x170, 0x0003), m.out16(0x170, 0), m.out16(0x170, 0x0012);  // REQUEST SENSE of 18 bytes, half of it sent
+            m.out16(0x170, 0x0003), m.out16(0x170, 0),
+                m.out16(0x170, 0x0012);  // REQUEST SENSE of 18 bytes, half of it sent
         },
         [](Machine& m) {
             for (int i = 0; i < 3; ++i) m.out16(0x170, 0);
@@ -262,12 +280,14 @@ TEST_CASE("round trip: a disk in the middle of a sector, a CD in the middle of a
 TEST_CASE("round trip: vga latches, flip-flop, DAC in the middle of a color, DISPI index") {
     carry_over(
         [](Machine& m) {
-            for (auto [index, value] : {std::pair<u8, u8>{2, 0x0F}, {4, 0x06}}) m.out8(0x3C4, index), m.out8(0x3C5, value);
-            m.out8(0x3CE, 6), m.out8(0x3CF, 0x05), m.out8(0x3CE, 5), m.out8(0x3CF, 0), m.out8(0x3CE, 8), m.out8(0x3CF, 0xFF);
+            for (auto [index, value] : {std::pair<u8, u8>{2, 0x0F}, {4, 0x06}})
+                m.out8(0x3C4, index), m.out8(0x3C5, value);
+            m.out8(0x3CE, 6), m.out8(0x3CF, 0x05), m.out8(0x3CE, 5), m.out8(0x3CF, 0), m.out8(0x3CE, 8),
+                m.out8(0x3CF, 0xFF);
             m.set_window8(0, 0xA5);
-            m.window8(0);                            // all four planes are in the latches
-            m.out8(0x3CE, 5), m.out8(0x3CF, 0x01);   // write mode 1
-            m.in8(0x3DA), m.out8(0x3C0, 0x13);       // an attribute index; its value comes next
+            m.window8(0);                           // all four planes are in the latches
+            m.out8(0x3CE, 5), m.out8(0x3CF, 0x01);  // write mode 1
+            m.in8(0x3DA), m.out8(0x3C0, 0x13);      // an attribute index; its value comes next
             m.out8(0x3C8, 9), m.out8(0x3C9, 0x11), m.out8(0x3C9, 0x22);
             m.out16(0x1CE, 3);
         },

@@ -11,27 +11,27 @@
 
 #include "core/clock.h"
 #include "core/log.h"
-#include "devices/acpi_pm.h"
-#include "devices/debug_ports.h"
-#include "devices/dma8237.h"
-#include "devices/floppy82077.h"
-#include "devices/fw_cfg.h"
-#include "devices/hpet.h"
-#include "devices/i8042.h"
-#include "devices/io_bus.h"
-#include "devices/irq_router.h"
-#include "devices/layout.h"
-#include "devices/pit8254.h"
-#include "devices/rtc_cmos.h"
-#include "devices/serial16550.h"
-#include "devices/system_control.h"
+#include "devices/bus/io_bus.h"
+#include "devices/bus/layout.h"
+#include "devices/chipset/acpi_pm.h"
+#include "devices/chipset/debug_ports.h"
+#include "devices/chipset/dma8237.h"
+#include "devices/chipset/fw_cfg.h"
+#include "devices/chipset/system_control.h"
+#include "devices/input/i8042.h"
+#include "devices/interrupts/irq_router.h"
+#include "devices/serial/serial16550.h"
+#include "devices/storage/floppy82077.h"
+#include "devices/timers/hpet.h"
+#include "devices/timers/pit8254.h"
+#include "devices/timers/rtc_cmos.h"
 #include "mmu/guest_memory.h"
 #include "mmu/zero_fill_pager.h"
 
 namespace shadowbox::test {
 
 class ManualClock final : public GuestClock {
-   public:
+ public:
     GuestNs now() const override { return std::exchange(now_, now_ + step_); }
     u64 wall_base_seconds() const override { return 1'700'000'000; }  // 2023-11-14 22:13:20 UTC, a Tuesday
     mutable GuestNs now_ = 0;
@@ -152,7 +152,7 @@ struct MemoryDisk final : BlockBackend {
     std::vector<u8> content;
     bool deferred = false, protect = false, fail = false;
 
-   private:
+ private:
     template <class Work>
     void run(Work work, Completion done) {
         auto job = [work, done = std::move(done)] { done(work()); };

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: MIT
-// VcpuMmu and large pages: walked once, dropped whole, and never confused when the guest splits or merges them.
+// VcpuMmu and large pages: walked once, dropped whole, and never confused when the guest splits or merges
+// them.
 #include <algorithm>
 #include <optional>
 
@@ -9,11 +10,12 @@
 using namespace shadowbox;
 
 namespace {
-constexpr u64 kP = Machine::kP, kW = Machine::kW, kU = Machine::kU, kA = Machine::kA, kD = Machine::kD, kPs = Machine::kPs,
-              kG = Machine::kG, kNx = Machine::kNx;
+constexpr u64 kP = Machine::kP, kW = Machine::kW, kU = Machine::kU, kA = Machine::kA, kD = Machine::kD,
+              kPs = Machine::kPs, kG = Machine::kG, kNx = Machine::kNx;
 constexpr u64 kPge = 0x80, kPcide = 1 << 17, kWp = 0x10000, kLargeSize = u64{1} << 21;
 constexpr u64 kPage = kPageSize;
-constexpr MemoryAccess kRead = MemoryAccess::kRead, kWrite = MemoryAccess::kWrite, kExecute = MemoryAccess::kExecute;
+constexpr MemoryAccess kRead = MemoryAccess::kRead, kWrite = MemoryAccess::kWrite,
+                       kExecute = MemoryAccess::kExecute;
 using Kind = Resolved::Kind;
 }  // namespace
 
@@ -25,7 +27,8 @@ TEST_CASE("large pages: one walk serves every piece, for writes once D is set") 
         const u64 gva = u64{1} << 39;
         m.map(gva, 0x40000000, kP | kW, shift);
         const MmuCounters& c = m.mmu.counters();
-        for (u64 i = 0; i < 512; ++i) REQUIRE(m.access(gva + i * kPage, kRead).gpa == Gpa(0x40000000 + i * kPage));
+        for (u64 i = 0; i < 512; ++i)
+            REQUIRE(m.access(gva + i * kPage, kRead).gpa == Gpa(0x40000000 + i * kPage));
         CHECK(c.walks == 1);
         CHECK(c.large_hits == 511);
         CHECK(m.mmu.large_entries() == 1);
@@ -73,14 +76,16 @@ TEST_CASE("large pages: a page fault drops every piece") {
     CHECK(m.access(gva + 300 * kPage, kRead).gpa == Gpa(0x80000000 + 300 * kPage));
 }
 
-TEST_CASE("large pages: what the last walk of a page found is what is found next, with another G bit or size") {
+TEST_CASE(
+    "large pages: what the last walk of a page found is what is found next, with another G bit or size") {
     const u64 gva = GENERATE(u64{1} << 39, 0xFFFF'8000'0000'0000);
     const u64 old_global = GENERATE(u64{0}, kG), new_global = GENERATE(u64{0}, kG);
     const bool old_large = GENERATE(false, true), new_large = GENERATE(false, true);
     CAPTURE(gva, old_global, new_global, old_large, new_large);
     Machine m(1 << 20, 4096);
     m.long_mode(kPge, kWp);
-    const u64 small = m.entry_place(gva, 12), directory = m.entry_place(gva, 21), link = m.guest.load(directory);
+    const u64 small = m.entry_place(gva, 12), directory = m.entry_place(gva, 21),
+              link = m.guest.load(directory);
     auto map = [&](u64 gpa, u64 bits, bool large) {
         if (!large) m.guest.store(small, gpa | bits);
         m.guest.store(directory, large ? gpa | bits | kPs : link);
@@ -121,7 +126,9 @@ struct Mapping {
     u64 first_vpn, pages, first_ppn;
     bool writable, executable, global;
     bool covers(u64 vpn) const { return vpn - first_vpn < pages; }
-    bool permits(MemoryAccess access) const { return access == kWrite ? writable : access == kExecute ? executable : true; }
+    bool permits(MemoryAccess access) const {
+        return access == kWrite ? writable : access == kExecute ? executable : true;
+    }
 };
 
 struct Leaf {
@@ -129,24 +136,32 @@ struct Leaf {
     unsigned shift;
 };
 
-/// What the manual lets a TLB answer (SDM 3A 4.10.2, 4.10.4): what the tables of the current address space say; what they said
-/// since the last invalidation; global ones of any address space. And nothing else.
+/// What the manual lets a TLB answer (SDM 3A 4.10.2, 4.10.4): what the tables of the current address space
+/// say; what they said since the last invalidation; global ones of any address space. And nothing else.
 class Model {
-   public:
+ public:
     static constexpr unsigned kSpaces = 3;
 
-    Model(u64 seed, bool long_mode) : random_(seed), long_mode_(long_mode), shift_(long_mode ? 21 : 22), machine_(1 << 20, 4096) {
+    Model(u64 seed, bool long_mode)
+        : random_(seed), long_mode_(long_mode), shift_(long_mode ? 21 : 22), machine_(1 << 20, 4096) {
         lay_out();
-        if (long_mode_) machine_.mmu.set_control(0x80010011, 0x20 | kPge | kPcide, 0xD00);
-        else machine_.mmu.set_control(0x80010011, 0x10 | kPge, 0);
+        if (long_mode_)
+            machine_.mmu.set_control(0x80010011, 0x20 | kPge | kPcide, 0xD00);
+        else
+            machine_.mmu.set_control(0x80010011, 0x10 | kPge, 0);
         switch_to(0, false);
     }
 
     void step() {
         switch (random_.below(16)) {
-            case 0: case 1: case 2: modify(); break;
+            case 0:
+            case 1:
+            case 2: modify(); break;
             case 3: invalidate(); break;
-            case 4: if (random_.one_in(2)) switch_to(static_cast<unsigned>(random_.below(kSpaces)), random_.one_in(2)); break;
+            case 4:
+                if (random_.one_in(2))
+                    switch_to(static_cast<unsigned>(random_.below(kSpaces)), random_.one_in(2));
+                break;
             default: access();
         }
         if (random_.one_in(500)) machine_.guest.memory.set_a20(a20_ = !a20_);
@@ -154,7 +169,7 @@ class Model {
     Machine& machine() { return machine_; }
     u64 sure = 0, stale_seen = 0, faults = 0;  ///< accesses: one answer was right; an old one came; fault
 
-   private:
+ private:
     /// A 2 or 4 MiB region of which some pages are used.
     struct Region {
         u64 gva;
@@ -176,9 +191,13 @@ class Model {
 
     u64 take() { return std::exchange(next_, next_ + kPage); }
     unsigned entry_size() const { return long_mode_ ? 8 : 4; }
-    u64 get(u64 place) { return long_mode_ ? machine_.guest.load(place) : machine_.guest.load(place) & 0xFFFF'FFFF; }
+    u64 get(u64 place) {
+        return long_mode_ ? machine_.guest.load(place) : machine_.guest.load(place) & 0xFFFF'FFFF;
+    }
     void put(u64 place, u64 entry) { machine_.guest.store(place, entry, entry_size()); }
-    u64 place(u64 table, u64 gva, unsigned shift) const { return table + (gva >> shift & (4096 / entry_size() - 1)) * entry_size(); }
+    u64 place(u64 table, u64 gva, unsigned shift) const {
+        return table + (gva >> shift & (4096 / entry_size() - 1)) * entry_size();
+    }
 
     void lay_out() {
         for (u64& root : roots_) root = take();
@@ -189,7 +208,8 @@ class Model {
                 region.high = k >= 6;
                 // The first regions of all k meet in one set of the table for large entries.
                 const u64 base = region.high ? 0xFFFF'8000'0000'0000 : u64{1} << 39;
-                region.gva = long_mode_ ? base + k * 513 * kLargeSize + part * 100 * kLargeSize : (k * 37 + part * 500 + 1) << 22;
+                region.gva = long_mode_ ? base + k * 513 * kLargeSize + part * 100 * kLargeSize
+                                        : (k * 37 + part * 500 + 1) << 22;
                 for (u64 page : {0, 5, 511}) {
                     region.pages.push_back(region.gva + page * kPage);
                     if (!long_mode_) region.pages.push_back(region.gva + (page + 512) * kPage);
@@ -209,7 +229,9 @@ class Model {
         REQUIRE(next_ < 0x300000);
     }
 
-    u64 giant_place(unsigned space, u64 gva) { return place(get(place(roots_[space], gva, 39)) & 0xFF'FFFF'F000, gva, 30); }
+    u64 giant_place(unsigned space, u64 gva) {
+        return place(get(place(roots_[space], gva, 39)) & 0xFF'FFFF'F000, gva, 30);
+    }
 
     /// The test's own walk.
     std::optional<Leaf> leaf(unsigned space, u64 gva) {
@@ -223,8 +245,12 @@ class Model {
     }
     Mapping mapping(const Leaf& leaf, u64 gva) const {
         const u64 pages = u64{1} << (leaf.shift - 12);
-        return {gva >> 12 & ~(pages - 1), pages, (leaf.entry & 0xFF'FFFF'F000) >> 12 & ~(pages - 1), (leaf.entry & kW) != 0,
-                !(leaf.entry & kNx), (leaf.entry & kG) != 0};
+        return {gva >> 12 & ~(pages - 1),
+                pages,
+                (leaf.entry & 0xFF'FFFF'F000) >> 12 & ~(pages - 1),
+                (leaf.entry & kW) != 0,
+                !(leaf.entry & kNx),
+                (leaf.entry & kG) != 0};
     }
 
     Region& any_region() { return regions_[random_.below(regions_.size())]; }
@@ -246,13 +272,25 @@ class Model {
         for_each_page([&](u64 page) { before.push_back(leaf(space, page)); });
         const u64 directory = long_mode_ ? region.giant_table[space] : roots_[space];
         switch (random_.below(long_mode_ ? 8 : 6)) {
-            case 0: case 1: put(place(directory, gva, shift_), (0x10000000 + (random_.below(8) << shift_)) | attributes(region) | kPs); break;
-            case 2: put(place(directory, gva, shift_), region.table[space] | link); break;
-            case 3: case 4: put(place(region.table[space], gva, 12), random_.one_in(6) ? 0 : (0x700000 + random_.below(64) * kPage) | attributes(region)); break;
-            case 5:
-                if (std::optional<Leaf> at = leaf(space, gva)) put(at->place, at->entry & ~(random_.one_in(2) ? kA | kD : kD));
+            case 0:
+            case 1:
+                put(place(directory, gva, shift_),
+                    (0x10000000 + (random_.below(8) << shift_)) | attributes(region) | kPs);
                 break;
-            case 6: put(giant_place(space, gva), random_.one_in(8) ? 0 : ((1 + random_.below(3)) << 30) | attributes(region) | kPs); break;
+            case 2: put(place(directory, gva, shift_), region.table[space] | link); break;
+            case 3:
+            case 4:
+                put(place(region.table[space], gva, 12),
+                    random_.one_in(6) ? 0 : (0x700000 + random_.below(64) * kPage) | attributes(region));
+                break;
+            case 5:
+                if (std::optional<Leaf> at = leaf(space, gva))
+                    put(at->place, at->entry & ~(random_.one_in(2) ? kA | kD : kD));
+                break;
+            case 6:
+                put(giant_place(space, gva),
+                    random_.one_in(8) ? 0 : ((1 + random_.below(3)) << 30) | attributes(region) | kPs);
+                break;
             default: put(giant_place(space, gva), region.giant_table[space] | link);
         }
         unsigned i = 0;
@@ -280,7 +318,8 @@ class Model {
     void invalidate() {
         const u64 gva = any_page(any_region()) + random_.below(kPage);
         VcpuMmu& mmu = machine_.mmu;
-        const unsigned kind = static_cast<unsigned>(random_.below(long_mode_ ? 24 : 16)), space = static_cast<unsigned>(random_.below(kSpaces));
+        const unsigned kind = static_cast<unsigned>(random_.below(long_mode_ ? 24 : 16)),
+                       space = static_cast<unsigned>(random_.below(kSpaces));
         if (kind < 14) {
             mmu.invlpg(Gva(gva));
             forget(stale_[space_], gva);
@@ -304,8 +343,10 @@ class Model {
     void switch_to(unsigned space, bool keep) {
         space_ = space;
         machine_.mmu.set_cr3(roots_[space] | (long_mode_ ? space : 0), keep && long_mode_);
-        if (!long_mode_) forget_all(false);  // all are PCID 0
-        else if (!keep) stale_[space].clear();
+        if (!long_mode_)
+            forget_all(false);  // all are PCID 0
+        else if (!keep)
+            stale_[space].clear();
     }
 
     /// The page that an access reaches, as a vCPU makes it: front TLB first.
@@ -326,7 +367,9 @@ class Model {
         const u64 gva = any_page(any_region()), vpn = gva >> 12;
         const MemoryAccess kind = random_.one_in(3) ? kWrite : random_.one_in(4) ? kExecute : kRead;
         std::vector<Mapping> others;
-        const auto consider = [&](const Mapping& m) { if (m.covers(vpn)) others.push_back(m); };
+        const auto consider = [&](const Mapping& m) {
+            if (m.covers(vpn)) others.push_back(m);
+        };
         for (const Mapping& m : stale_[space_]) consider(m);
         for (const Mapping& m : stale_global_) consider(m);
         for (unsigned s = 0; s < kSpaces; ++s) {

@@ -324,7 +324,7 @@ void run_device(StressGuest& stress, std::atomic<bool>& stop) {
 
 /// A pager that keeps evicted pages in a map.
 class ShelfPager : public ZeroFillPager {
-   public:
+ public:
     PageOutcome make_resident(GuestMemory& memory, Ppn ppn, PageAccess access) override {
         PmapEntry entry = memory.pmap().load_stable(ppn);
         if (entry.state() != PageState::kSwapped) return ZeroFillPager::make_resident(memory, ppn, access);
@@ -369,18 +369,10 @@ void run_remapper(std::vector<std::unique_ptr<StressGuest>>& guests, ShelfPager&
             unsigned kind = static_cast<unsigned>(random.below(5));
             kinds.push_back(kind);
             switch (kind) {
-                case 0:
-                    batch.move(memory, ppn);
-                    break;
-                case 1:
-                    batch.share(memory, ppn, other, Ppn(random.below(kStressPages)));
-                    break;
-                case 2:
-                    batch.merge_zero(memory, ppn);
-                    break;
-                case 3:
-                    batch.duplicate(memory, ppn);
-                    break;
+                case 0: batch.move(memory, ppn); break;
+                case 1: batch.share(memory, ppn, other, Ppn(random.below(kStressPages))); break;
+                case 2: batch.merge_zero(memory, ppn); break;
+                case 3: batch.duplicate(memory, ppn); break;
                 default:
                     batch.evict(memory, ppn,
                                 [&](std::span<const u8, kPageSize> page) { return pager.put(page); });

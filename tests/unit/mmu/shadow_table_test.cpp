@@ -23,7 +23,9 @@ u64 found(const ShadowTable& in, u64 vpn) {
     return in.find(Vpn(vpn), t) ? t.ppn.value : ~u64{0};
 }
 constexpr u64 kNone = ~u64{0};
-bool is(const VpnRange& range, u64 first, u64 count) { return !range.everything && range.first == Vpn(first) && range.count == count; }
+bool is(const VpnRange& range, u64 first, u64 count) {
+    return !range.everything && range.first == Vpn(first) && range.count == count;
+}
 }  // namespace
 
 TEST_CASE("shadow table: one large entry answers for its 512 pages and no other") {

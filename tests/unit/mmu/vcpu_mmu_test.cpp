@@ -248,7 +248,8 @@ TEST_CASE("vcpu mmu: code fetches have their own entries and rights") {
     CHECK(m.mmu.context()->probe_code(0x500010) == nullptr);
 }
 
-TEST_CASE("vcpu mmu: reads of one page and writes of another at the same index both stay; INVLPG drops either") {
+TEST_CASE(
+    "vcpu mmu: reads of one page and writes of another at the same index both stay; INVLPG drops either") {
     TwoPages m;
     m.long_mode();
     constexpr u64 kReadPage = 0x400000, kWritePage = 0x400000 + kTlbEntries * kPageSize;
@@ -368,28 +369,38 @@ TEST_CASE("vcpu mmu: drop_write leaves reading, drop_ppn leaves nothing") {
     CHECK(m.mmu.context()->probe_read(0x11000, 8) != nullptr);
 }
 
-TEST_CASE("vcpu mmu: after drop_write no address of the page is written without asking, whatever came and went before") {
+TEST_CASE(
+    "vcpu mmu: after drop_write no address of the page is written without asking, whatever came and went "
+    "before") {
     Machine m(8192, 16384);
     m.long_mode(kPcide);
     SeededRandom random(23);
     // 16 pages at 64 addresses each; many share a TLB index, so entries drive each other out.
-    auto gva_of = [](u64 page, u64 alias) { return 0x7000'0000'0000 + (alias * kTlbEntries + alias / 32 * 4 + page % 4) * 0x1000; };
+    auto gva_of = [](u64 page, u64 alias) {
+        return 0x7000'0000'0000 + (alias * kTlbEntries + alias / 32 * 4 + page % 4) * 0x1000;
+    };
     for (u64 page = 0; page < 16; ++page) {
-        for (u64 alias = page; alias < 64; alias += 16) m.map(gva_of(page, alias), 0x400000 + page * 0x1000, Machine::kP | Machine::kW);
+        for (u64 alias = page; alias < 64; alias += 16)
+            m.map(gva_of(page, alias), 0x400000 + page * 0x1000, Machine::kP | Machine::kW);
     }
     u64 roots[2] = {Machine::kRoot, Machine::kRoot + 1};  // two PCIDs see the same tables
     for (int step = 0; step < 20000; ++step) {
         const u64 page = random.below(16), alias = page + 16 * random.below(4);
-        if (random.one_in(8)) m.mmu.set_cr3(roots[random.below(2)], true);
-        else if (random.one_in(16)) m.mmu.invlpg(Gva(gva_of(page, alias)));
-        else if (random.one_in(64)) m.mmu.flush_all();
+        if (random.one_in(8))
+            m.mmu.set_cr3(roots[random.below(2)], true);
+        else if (random.one_in(16))
+            m.mmu.invlpg(Gva(gva_of(page, alias)));
+        else if (random.one_in(64))
+            m.mmu.flush_all();
         else if (random.one_in(4)) {
             m.mmu.drop_write(Ppn(0x400 + page));
             for (u64 root : roots) {
                 m.mmu.set_cr3(root, true);
-                for (u64 other = page; other < 64; other += 16) REQUIRE(m.mmu.context()->probe_write(gva_of(page, other), 8) == nullptr);
+                for (u64 other = page; other < 64; other += 16)
+                    REQUIRE(m.mmu.context()->probe_write(gva_of(page, other), 8) == nullptr);
             }
-        } else m.store(gva_of(page, alias), static_cast<u64>(step));
+        } else
+            m.store(gva_of(page, alias), static_cast<u64>(step));
     }
 }
 

@@ -5,12 +5,12 @@
 #include <memory>
 #include <vector>
 
-#include "cpu/block.h"
-#include "cpu/cpu_model.h"
-#include "cpu/local_apic.h"
-#include "cpu/vcpu.h"
+#include "cpu/apic/local_apic.h"
+#include "cpu/blocks/block.h"
+#include "cpu/state/cpu_model.h"
+#include "cpu/state/vcpu.h"
 #include "mmu/zero_fill_pager.h"
-#include "vmm/apic_fabric.h"
+#include "vmm/machine/apic_fabric.h"
 
 namespace shadowbox::test {
 

@@ -1,0 +1,86 @@
+// SPDX-License-Identifier: MIT
+// Frame buffer pages.
+#include "devices/display/vga_memory.h"
+
+#include <algorithm>
+#include <array>
+#include <cstring>
+
+#include "core/log.h"
+
+namespace shadowbox {
+
+VgaMemory::VgaMemory(GuestMemory& memory, RunExclusive run_exclusive)
+    : memory_(memory), run_exclusive_(std::move(run_exclusive)) {
+    memory_.map_ram(kParked, kPages);
+}
+
+void VgaMemory::place(std::optional<u64> where) {
+    Ppn to = where ? Gpa(*where).ppn() : kParked;
+    run_exclusive_([this, to] { move_to(to); });
+}
+
+bool VgaMemory::is_free(Ppn first) const {
+    Ppn own = location();
+    for (Ppn ppn = first; ppn < first + kPages; ++ppn) {
+        bool mine = ppn >= own && ppn < own + kPages;
+        if (!mine && memory_.pmap().load_stable(ppn).state() != PageState::kMmio) return false;
+    }
+    return true;
+}
+
+void VgaMemory::move_to(Ppn to) {
+    // A BAR over RAM or ROM would take them away from the guest for good.
+    if (!is_free(to)) {
+        guest_oddity("vga-overlap", fmt::format("frame buffer placed over memory at {}", to));
+        to = kParked;
+    }
+    memory_.move(location(), to, kPages);
+    location_.store(to.value, std::memory_order_release);
+}
+
+u8 VgaMemory::load8(u32 offset) {
+    u8 value = 0xFF;
+    if (offset < kBytes) memory_.read(at(offset), std::span(&value, 1));
+    return value;
+}
+
+u32 VgaMemory::load32(u32 offset) {
+    u32 value = ~u32{0};
+    if (offset <= kBytes - 4) memory_.read(at(offset), std::span(reinterpret_cast<u8*>(&value), 4));
+    return value;
+}
+
+void VgaMemory::store8(u32 offset, u8 value) {
+    if (offset < kBytes) memory_.write(at(offset), std::span(&value, 1));
+}
+
+void VgaMemory::store32(u32 offset, u32 value) {
+    if (offset <= kBytes - 4) memory_.write(at(offset), std::span(reinterpret_cast<u8*>(&value), 4));
+}
+
+void VgaMemory::peek(u64 offset, std::span<u8> to) const {
+    std::size_t inside = offset < kBytes ? std::min<std::size_t>(to.size(), kBytes - offset) : 0;
+    std::memset(to.data() + inside, 0, to.size() - inside);
+    if (inside) memory_.peek(start_of(location()) + offset, to.first(inside));
+}
+
+void VgaMemory::clear(u64 bytes) {
+    static constexpr std::array<u8, kPageSize> kZeros{};
+    bytes = std::min<u64>(bytes, kBytes);
+    for (u64 offset = 0; offset < bytes; offset += kPageSize) {
+        PageState state = memory_.pmap().load_stable(location() + offset / kPageSize).state();
+        if (state == PageState::kUntouched || state == PageState::kZero) continue;
+        std::size_t size = std::min<u64>(kPageSize, bytes - offset);
+        memory_.write(start_of(location()) + offset, std::span<const u8>(kZeros).first(size));
+    }
+}
+
+void VgaMemory::serialize(Archive& archive) {
+    u64 location = location_.load(std::memory_order_relaxed);
+    archive(location);
+    if (location + kPages > u64{1} << (kPhysicalBits - kPageShift)) location = kParked.value;
+    if (archive.loading()) location_.store(location, std::memory_order_release);
+}
+
+}  // namespace shadowbox

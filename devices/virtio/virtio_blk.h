@@ -1,0 +1,29 @@
+// SPDX-License-Identifier: MIT
+// virtio block device (virtio 1.1, 5.2): read, write, flush, identify; asynchronous, any number of requests
+// under way.
+#pragma once
+
+#include "devices/storage/block_backend.h"
+#include "devices/virtio/virtio_pci.h"
+
+namespace shadowbox {
+
+class VirtioBlk final : public VirtioPci {
+ public:
+    VirtioBlk(std::string name, BlockBackend& disk, std::string serial, GuestMemory& memory,
+              ApicMessageSink& sink);
+
+ protected:
+    void queue_notified(unsigned queue) override;
+    u8 config_byte(u32 offset) const override;
+
+ private:
+    struct Request;
+    void start(VirtqChain chain);
+    void complete(const std::shared_ptr<Request>& request, IoStatus status);
+
+    BlockBackend& disk_;
+    std::string serial_;
+};
+
+}  // namespace shadowbox

@@ -1,0 +1,23 @@
+// SPDX-License-Identifier: MIT
+// What monitors may ask of the process around them. Session implements it; tests bring their own.
+#pragma once
+
+namespace shadowbox {
+
+class GuestInput;
+class Host;
+class ScreenSource;
+
+class ProcessControl {
+ public:
+    virtual ~ProcessControl() = default;
+    virtual Host& host() = 0;
+    /// By position in host().vms().
+    virtual GuestInput& input(unsigned guest) = 0;
+    /// nullptr: the guest has no display adapter.
+    virtual ScreenSource* screen(unsigned guest) = 0;
+    /// Ends all guests and the process, soon.
+    virtual void quit() = 0;
+};
+
+}  // namespace shadowbox

@@ -1,0 +1,34 @@
+// SPDX-License-Identifier: MIT
+// Who may be inside guest code. vCPU threads pass the gate around each run; a holder (pause, exclusive work,
+// reset) closes it and waits until everyone is out.
+#pragma once
+
+#include <condition_variable>
+#include <mutex>
+#include <vector>
+
+namespace shadowbox {
+
+class Vcpu;
+
+class VcpuGate {
+ public:
+    void add(Vcpu& vcpu) { vcpus_.push_back(&vcpu); }
+    /// Waits while the gate is held; false once the VM ends.
+    bool enter(Vcpu& vcpu);
+    void leave();
+    /// Closes the gate and waits until no vCPU is inside. Nests; the caller is not inside.
+    void hold();
+    void release();
+    /// Lets every waiter return false.
+    void end();
+
+ private:
+    std::vector<Vcpu*> vcpus_;
+    std::mutex mutex_;
+    std::condition_variable changed_;
+    unsigned holds_ = 0, inside_ = 0;
+    bool ended_ = false;
+};
+
+}  // namespace shadowbox

@@ -1,0 +1,58 @@
+// SPDX-License-Identifier: MIT
+// The two guest clocks (design section 5). Host: guest time follows the host's monotonic clock and stands
+// still while the VM is paused. Icount: guest time is retired instructions, one nanosecond each; only the
+// thread that runs the VM moves it.
+#pragma once
+
+#include <atomic>
+#include <mutex>
+
+#include "core/clock.h"
+
+namespace shadowbox {
+
+class Vcpu;
+
+class VmClock : public GuestClock {
+ public:
+    /// Freezes and continues guest time (no-ops under icount, where nothing retires while paused).
+    virtual void pause() {}
+    virtual void resume() {}
+};
+
+class HostVmClock final : public VmClock {
+ public:
+    HostVmClock();
+    GuestNs now() const override;
+    u64 wall_base_seconds() const override { return wall_base_; }
+    void pause() override;
+    void resume() override;
+
+ private:
+    static constexpr u64 kPaused = u64{1} << 63;
+    /// One word, so that now() never mixes two states: host ns at guest time 0 while running, kPaused | guest
+    /// time while paused.
+    std::atomic<u64> word_;
+    u64 wall_base_;
+};
+
+class IcountVmClock final : public VmClock {
+ public:
+    explicit IcountVmClock(u64 seed) : wall_base_(1'700'000'000 + seed % 1'000'000) {}
+    /// On the running thread: exact. Elsewhere: as of the last quantum.
+    GuestNs now() const override;
+    u64 wall_base_seconds() const override { return wall_base_; }
+
+    /// The runner's side: time at the start of a quantum, and the vCPU that runs in it (nullptr: none).
+    void begin(GuestNs quantum_start, const Vcpu* vcpu);
+    void end(GuestNs time);
+
+ private:
+    std::atomic<u64> published_{0};
+    GuestNs start_ = 0;
+    u64 start_retired_ = 0;
+    const Vcpu* vcpu_ = nullptr;
+    u64 wall_base_;
+};
+
+}  // namespace shadowbox
