@@ -10,12 +10,20 @@ namespace shadowbox {
 GuestMemory::GuestMemory(MachinePool& pool, Pager& pager, VmId vm) : pool_(pool), pager_(pager), vm_(vm) {}
 
 GuestMemory::~GuestMemory() {
-    pmap_.for_each([&](Ppn ppn, PmapEntry entry) { free_backing(ppn, entry); });
+    pmap_.for_each([&](Ppn ppn, PmapEntry entry) { release_backing(ppn, entry); });
     pool_.forget_vm(vm_);
 }
 
-void GuestMemory::free_backing(Ppn ppn, PmapEntry entry) {
-    if (entry.has_mpn() && entry.state() != PageState::kZero) pool_.release(entry.mpn(), vm_, ppn);
+void GuestMemory::release_backing(Ppn ppn, PmapEntry entry) {
+    switch (entry.state()) {
+        case PageState::kResident:
+        case PageState::kShared:
+        case PageState::kRom: pool_.release(entry.mpn(), vm_, ppn); break;
+        case PageState::kSwapped:
+        case PageState::kCompressed:
+        case PageState::kPatched: pager_.discard(*this, entry); break;
+        default: break;
+    }
 }
 
 void GuestMemory::drop_everything() { safepoints_.drop_and_wait(DropRequest{{}, true}); }
@@ -24,6 +32,7 @@ void GuestMemory::make_leaves(Ppn first, u64 count) {
     pmap_.make_leaves(first, count);
     code_marks_.make_leaves(first, count);
     code_holders_.make_leaves(first, count);
+    epochs_.make_leaves(first, count);
 }
 
 /// Locks a page that nobody is remapping. The remapper waits for vCPUs, never for us.
@@ -74,12 +83,12 @@ void GuestMemory::unmap(Ppn first, u64 count) {
     if (removed.empty()) return;
     drop_everything();
     for (auto& [ppn, entry] : removed) {
-        free_backing(ppn, entry);
+        release_backing(ppn, entry);
         forget_code(ppn);
     }
 }
 
-void GuestMemory::move(Ppn from, Ppn to, u64 count) {
+void GuestMemory::relocate(Ppn from, Ppn to, u64 count) {
     if (from == to) return;
     // The pages leave their old place before the new one is cleared: the ranges may overlap.
     std::vector<PmapEntry> entries(count);
@@ -127,26 +136,26 @@ PageOutcome GuestMemory::demand(Ppn ppn, PageAccess access) {
     return pager_.make_resident(*this, ppn, access);
 }
 
-void GuestMemory::wait_for(Ppn ppn) {
-    if (pmap_.load_stable(ppn).moving()) {
-        wait_while_moving(ppn);
-    } else {
-        pager_.wait_resident(*this, ppn);
-    }
+bool GuestMemory::wait_for(Ppn ppn, PageAccess access) {
+    std::stop_token cancel = waits_.get_token();
+    if (pmap_.load_stable(ppn).moving()) return wait_while_moving(ppn, cancel);
+    return pager_.wait_resident(*this, ppn, access, cancel);
 }
 
-void GuestMemory::end_move(Ppn ppn, u64 clear_also) {
+void GuestMemory::cancel_waits() { waits_.request_stop(); }
+
+void GuestMemory::end_move(Ppn ppn) {
     {
         std::lock_guard lock(move_mutex_);
         PmapEntry entry = pmap_.lock(ppn);
-        pmap_.unlock(ppn, entry.without(PmapEntry::kMoving | clear_also));
+        pmap_.unlock(ppn, entry.without(PmapEntry::kMoving).unprotect(kProtectMove));
     }
     move_ended_.notify_all();
 }
 
-void GuestMemory::wait_while_moving(Ppn ppn) {
+bool GuestMemory::wait_while_moving(Ppn ppn, std::stop_token cancel) {
     std::unique_lock lock(move_mutex_);
-    move_ended_.wait(lock, [&] { return !pmap_.load_stable(ppn).moving(); });
+    return move_ended_.wait(lock, cancel, [&] { return !pmap_.load_stable(ppn).moving(); });
 }
 
 }  // namespace shadowbox

@@ -7,10 +7,12 @@
 #include <memory>
 #include <optional>
 #include <span>
+#include <stop_token>
 #include <vector>
 
 #include "core/error.h"
 #include "mmu/machine_pool.h"
+#include "mmu/page_epochs.h"
 #include "mmu/page_types.h"
 #include "mmu/pager.h"
 #include "mmu/pmap.h"
@@ -68,8 +70,8 @@ class GuestMemory {
     Expected<void> map_rom(Ppn first, std::span<const u8> content);
     /// Back to MMIO (the state of everything never mapped); frees what was resident.
     void unmap(Ppn first, u64 count);
-    /// Moves pages with their contents and states to another place (a BAR moved, a PAM shadow switched).
-    void move(Ppn from, Ppn to, u64 count);
+    /// Pages go with their contents and states to another place (a BAR moved, a PAM shadow switched).
+    void relocate(Ppn from, Ppn to, u64 count);
     /// RAM pages that a guest may read but whose writes are discarded (PAM) and back.
     void set_rom(Ppn first, u64 count, bool read_only);
     /// A20 gate: when masked, bit 20 of every guest-physical address that a vCPU uses reads as 0 (A20M# is a
@@ -91,20 +93,19 @@ class GuestMemory {
     PinnedPage pin(Ppn ppn, PageAccess access);
 
     // --- page walker and atomic access: 4 or 8 aligned bytes ---
-    /// false: needs the pager to wait. MMIO reads as all ones.
-    bool walk_load(Gpa where, unsigned size, u64& value);
+    /// What the pager said; MMIO reads as all ones. Called inside guest code, or where no remap can happen.
+    PageOutcome walk_load(Gpa where, unsigned size, u64& value);
     /// Compare-and-swap for A/D bits; `swapped` tells whether `expected` was still there.
-    bool walk_compare_exchange(Gpa where, unsigned size, u64 expected, u64 desired, bool& swapped);
-    /// The same, telling what the pager said. Called inside guest code, or where no remap can happen.
-    PageOutcome try_walk_load(Gpa where, unsigned size, u64& value);
-    PageOutcome try_walk_compare_exchange(Gpa where, unsigned size, u64 expected, u64 desired, bool& swapped);
+    PageOutcome walk_compare_exchange(Gpa where, unsigned size, u64 expected, u64 desired, bool& swapped);
 
     // --- making pages resident ---
     /// Asks the pager, unless the page is being remapped (kWait).
     PageOutcome demand(Ppn ppn, PageAccess access);
     /// After kWait: blocks until asking again makes sense. No lock and no host pointer held, not inside guest
-    /// code.
-    void wait_for(Ppn ppn);
+    /// code. false: the waits were cancelled.
+    bool wait_for(Ppn ppn, PageAccess access);
+    /// The VM ends: nobody waits for a page any more, now or later.
+    void cancel_waits();
 
     // --- code pages (cpu/'s block caches) ---
     /// Marks bytes of a page as cached code: 64-byte lines; sets the kCode protect reason and drops write
@@ -129,6 +130,12 @@ class GuestMemory {
     /// The pages written since the last call or the start, in PPN order; they are clean again.
     std::vector<Ppn> take_dirty_log();
     void stop_dirty_log();
+    /// Ends the running epoch of access tracking, or begins the first (mmu/page_epochs.h). An access made
+    /// between the call and the moment its vCPU hears of it belongs to the epoch that ends.
+    void next_epoch();
+    void stop_epochs() { epochs_.stop(); }
+    PageEpochs& epochs() { return epochs_; }
+    const PageEpochs& epochs() const { return epochs_; }
     /// Every store into the page takes the slow path and is told to the listener.
     void set_trace(Ppn ppn, bool on);
     void set_trace_listener(WriteTraceListener* listener) { trace_listener_ = listener; }
@@ -136,11 +143,15 @@ class GuestMemory {
         if (trace_listener_) trace_listener_->traced_write(ppn);
     }
 
+    /// What stood behind an entry of `ppn` that is not in the pmap any more: the machine page is released, a
+    /// slot discarded. No lock held.
+    void release_backing(Ppn ppn, PmapEntry entry);
+
     // --- the 'moving' bit (mmu/remap.h, mmu/fill_page.h) ---
-    /// Clears it and wakes those who wait in wait_for(). `clear_also`: further bits to clear.
-    void end_move(Ppn ppn, u64 clear_also = 0);
-    /// Blocks while the page is being remapped.
-    void wait_while_moving(Ppn ppn);
+    /// Clears it with its protect reason, and wakes those who wait in wait_for().
+    void end_move(Ppn ppn);
+    /// Blocks while the page is being remapped; false: cancelled meanwhile.
+    bool wait_while_moving(Ppn ppn, std::stop_token cancel = {});
 
     Pmap& pmap() { return pmap_; }
     const Pmap& pmap() const { return pmap_; }
@@ -163,15 +174,16 @@ class GuestMemory {
     // 64 marks per page, one for each line of 64 bytes.
     PpnTable code_marks_;
     PpnTable code_holders_;  // which vCPUs marked the page, by SafepointParticipant::number()
+    PageEpochs epochs_;
     WriteTraceListener* trace_listener_ = nullptr;
     std::mutex move_mutex_;
-    std::condition_variable move_ended_;
+    std::condition_variable_any move_ended_;
+    std::stop_source waits_;
 
     bool read_page(Ppn ppn, u32 offset, std::span<u8> to);
     bool write_page(Ppn ppn, u32 offset, std::span<const u8> from);
     bool peek_page(Ppn ppn, u32 offset, std::span<u8> to) const;
     PmapEntry lock_unmoving(Ppn ppn);
-    void free_backing(Ppn ppn, PmapEntry entry);
     void forget_code(Ppn ppn);
     void make_leaves(Ppn first, u64 count);
     void drop_everything();

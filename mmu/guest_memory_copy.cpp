@@ -59,6 +59,7 @@ bool GuestMemory::read_page(Ppn ppn, u32 offset, std::span<u8> to) {
         if (entry.has_mpn()) {
             guest_copy_out(to.data(), pool_.host(entry.mpn()) + offset, to.size());
             pmap_.unlock(ppn, entry.with(PmapEntry::kAccessed));
+            epochs_.stamp(ppn, false);
             return true;
         }
         pmap_.unlock(ppn, entry);
@@ -68,7 +69,7 @@ bool GuestMemory::read_page(Ppn ppn, u32 offset, std::span<u8> to) {
         }
         PageOutcome outcome = demand(ppn, PageAccess::kRead);
         if (outcome == PageOutcome::kRefused) return false;
-        if (outcome == PageOutcome::kWait) wait_for(ppn);
+        if (outcome == PageOutcome::kWait && !wait_for(ppn, PageAccess::kRead)) return false;
     }
 }
 
@@ -83,7 +84,8 @@ bool GuestMemory::write_page(Ppn ppn, u32 offset, std::span<const u8> from) {
         }
         if (entry.writable_now()) {
             guest_copy_in(pool_.host(entry.mpn()) + offset, from.data(), from.size());
-            pmap_.unlock(ppn, entry.unprotect(kProtectDirtyLog).with(PmapEntry::kAccessed));
+            pmap_.unlock(ppn, entry.unprotect(kProtectUntilWrite).with(PmapEntry::kAccessed));
+            epochs_.stamp(ppn, true);
             if (entry.protects(kProtectCode)) notify_code_write(ppn, offset, static_cast<u32>(from.size()));
             if (entry.protects(kProtectTrace)) notify_traced_write(ppn);
             return true;
@@ -91,7 +93,7 @@ bool GuestMemory::write_page(Ppn ppn, u32 offset, std::span<const u8> from) {
         pmap_.unlock(ppn, entry);
         PageOutcome outcome = demand(ppn, access);
         if (outcome == PageOutcome::kRefused) return false;
-        if (outcome == PageOutcome::kWait) wait_for(ppn);
+        if (outcome == PageOutcome::kWait && !wait_for(ppn, access)) return false;
     }
 }
 
@@ -140,16 +142,18 @@ PinnedPage GuestMemory::pin(Ppn ppn, PageAccess access) {
         bool own = entry.state() == PageState::kResident || entry.state() == PageState::kRom;
         if (own && !entry.moving() && !entry.protects(kProtectCow)) {
             pool_.pin(entry.mpn());
-            if (write) entry = entry.unprotect(kProtectDirtyLog);
+            if (write) entry = entry.unprotect(kProtectUntilWrite);
             pmap_.unlock(ppn, entry.with(PmapEntry::kAccessed));
+            epochs_.stamp(ppn, write);
             return PinnedPage(*this, ppn, pool_.host(entry.mpn()), write);
         }
         pmap_.unlock(ppn, entry);
         // Also for reading the page must be the guest's own: a pin promises that the machine page does not
         // change, which a store to a shared page would have to break.
-        PageOutcome outcome = demand(ppn, write ? access : PageAccess::kWrite);
+        if (!write) access = PageAccess::kWrite;
+        PageOutcome outcome = demand(ppn, access);
         if (outcome == PageOutcome::kRefused) return {};
-        if (outcome == PageOutcome::kWait) wait_for(ppn);
+        if (outcome == PageOutcome::kWait && !wait_for(ppn, access)) return {};
     }
 }
 
@@ -172,13 +176,14 @@ void PinnedPage::release() {
     if (!host_) return;
     Mpn mpn = memory_->pool_.mpn_of(host_);
     host_ = nullptr;
+    memory_->epochs_.stamp(ppn_, written_);  // it was in use until now
     if (written_) {
         // The page may have been cleaned, marked or traced while it was pinned, or be mapped elsewhere by
         // now.
         PmapEntry entry = memory_->pmap_.lock(ppn_);
         if (entry.state() != PageState::kMmio) {
             bool same = entry.has_mpn() && entry.mpn() == mpn;
-            memory_->pmap_.unlock(ppn_, same ? entry.unprotect(kProtectDirtyLog) : entry);
+            memory_->pmap_.unlock(ppn_, same ? entry.unprotect(kProtectUntilWrite) : entry);
             if (same && entry.protects(kProtectCode)) memory_->notify_code_write(ppn_, 0, kPageSize);
             if (same && entry.protects(kProtectTrace)) memory_->notify_traced_write(ppn_);
         }
@@ -188,26 +193,19 @@ void PinnedPage::release() {
 
 // --- the page walker ---
 
-bool GuestMemory::walk_load(Gpa where, unsigned size, u64& value) {
-    return try_walk_load(where, size, value) == PageOutcome::kReady;
-}
-
-bool GuestMemory::walk_compare_exchange(Gpa where, unsigned size, u64 expected, u64 desired, bool& swapped) {
-    return try_walk_compare_exchange(where, size, expected, desired, swapped) == PageOutcome::kReady;
-}
-
-PageOutcome GuestMemory::try_walk_load(Gpa where, unsigned size, u64& value) {
+PageOutcome GuestMemory::walk_load(Gpa where, unsigned size, u64& value) {
     where = apply_a20(where);
     for (;;) {
         PmapEntry entry = pmap_.load_stable(where.ppn());
         if (__builtin_expect(entry.has_mpn(), 1)) {
+            // As for a TLB entry: who changes the page sees the bit and waits for our safepoint.
+            constexpr u64 kMarks = PmapEntry::kCached | PmapEntry::kAccessed;
+            if ((entry.word() & kMarks) != kMarks && !pmap_.exchange(where.ppn(), entry, entry.with(kMarks)))
+                continue;
             const u8* host = pool_.host(entry.mpn()) + where.offset();
             value = size == 8 ? guest_load<u64>(host) : guest_load<u32>(host);
-            // No lock and no 'cached' bit: if the machine page changed meanwhile the bytes may be anybody's.
-            guest_fence(std::memory_order_acquire);
-            PmapEntry again = pmap_.load_stable(where.ppn());
-            if (again.has_mpn() && again.mpn() == entry.mpn()) return PageOutcome::kReady;
-            continue;
+            epochs_.stamp(where.ppn(), false);
+            return PageOutcome::kReady;
         }
         if (entry.state() == PageState::kMmio) {
             value = size == 8 ? ~u64{0} : u64{0xFFFF'FFFF};
@@ -222,8 +220,8 @@ PageOutcome GuestMemory::try_walk_load(Gpa where, unsigned size, u64& value) {
     }
 }
 
-PageOutcome GuestMemory::try_walk_compare_exchange(Gpa where, unsigned size, u64 expected, u64 desired,
-                                                   bool& swapped) {
+PageOutcome GuestMemory::walk_compare_exchange(Gpa where, unsigned size, u64 expected, u64 desired,
+                                               bool& swapped) {
     where = apply_a20(where);
     Ppn ppn = where.ppn();
     for (;;) {
@@ -245,7 +243,8 @@ PageOutcome GuestMemory::try_walk_compare_exchange(Gpa where, unsigned size, u64
                     __atomic_compare_exchange_n(reinterpret_cast<u32*>(host), &old, static_cast<u32>(desired),
                                                 false, __ATOMIC_SEQ_CST, __ATOMIC_RELAXED);
             }
-            pmap_.unlock(ppn, entry.unprotect(kProtectDirtyLog));
+            pmap_.unlock(ppn, entry.unprotect(kProtectUntilWrite).with(PmapEntry::kAccessed));
+            epochs_.stamp(ppn, true);
             if (entry.protects(kProtectCode)) notify_code_write(ppn, static_cast<u32>(where.offset()), size);
             if (entry.protects(kProtectTrace)) notify_traced_write(ppn);
             return PageOutcome::kReady;

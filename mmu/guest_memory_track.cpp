@@ -105,6 +105,11 @@ void GuestMemory::stop_dirty_log() {
     });
 }
 
+void GuestMemory::next_epoch() {
+    epochs_.next();
+    safepoints_.drop_and_wait(DropRequest{{}, true});
+}
+
 void GuestMemory::set_trace(Ppn ppn, bool on) {
     PmapEntry entry = pmap_.lock(ppn);
     if (entry.state() == PageState::kMmio) return;

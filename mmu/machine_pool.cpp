@@ -1,10 +1,8 @@
 // SPDX-License-Identifier: MIT
-// MachinePool: frames, blocks and owners. Every change happens under one mutex; what is read without it is
-// atomic.
+// MachinePool: frames and owners; see the header for the locks.
 #include "mmu/machine_pool.h"
 
 #include <algorithm>
-#include <bit>
 
 #include "core/check.h"
 #include "mmu/guest_access.h"
@@ -18,7 +16,7 @@ constexpr u64 kBlockBytes = u64{kPagesPerLarge} << kPageShift;
 }  // namespace
 
 const char* machine_state_name(MachineState state) {
-    static const char* const kNames[kMachineStates] = {"free",   "returning", "private",
+    static const char* const kNames[kMachineStates] = {"free",   "returning", "releasing", "private",
                                                        "shared", "dying",     "host"};
     return static_cast<unsigned>(state) < kMachineStates ? kNames[static_cast<unsigned>(state)] : "invalid";
 }
@@ -27,29 +25,28 @@ Expected<std::unique_ptr<MachinePool>> MachinePool::create(u64 capacity_pages, u
     if (capacity_pages == 0) return make_error(ErrorCode::kInvalidArgument, "the pool cannot be empty");
     u64 wanted = std::max(capacity_pages, max_reserved_pages);
     u64 blocks = (wanted + kPagesPerLarge - 1) / kPagesPerLarge + 1;  // block 0 is the host's
-    std::unique_ptr<MachinePool> pool(new MachinePool);
+    std::unique_ptr<MachinePool> pool(new MachinePool(blocks));
     pool->capacity_ = capacity_pages;
     pool->reserved_ = blocks * kPagesPerLarge;
     Expected<MemoryMap> region = MemoryMap::reserve(pool->reserved_ << kPageShift, kBlockBytes);
     if (!region) return wrap_error(region.error(), "cannot reserve a pool of {} MiB", wanted >> 8);
     Expected<MemoryMap> metadata = MemoryMap::reserve(pool->reserved_ * sizeof(Metadata));
-    if (!metadata) return wrap_error(metadata.error(), "cannot reserve the pool's metadata");
+    Expected<MemoryMap> states = MemoryMap::reserve(pool->reserved_ * sizeof(MachineState));
+    if (!metadata || !states)
+        return wrap_error((metadata ? states : metadata).error(), "cannot reserve the pool's metadata");
     pool->region_ = std::move(*region);
     pool->metadata_map_ = std::move(*metadata);
+    pool->state_map_ = std::move(*states);
+    // Large host pages are asked for block by block: where the host gives them unasked, a freed page would
+    // come back with its neighbours.
+    pool->region_.advise_small(0, pool->reserved_ << kPageShift);
     // Only writes trap: nobody may ever change the page of zeros.
     if (!pool->region_.protect(0, kPageSize, MemoryMap::Protection::kRead)) {
         return make_error(ErrorCode::kOutOfMemory, "cannot protect the zero page");
     }
-    pool->blocks_.resize(blocks);
-    pool->blocks_[0].reserved = true;
-    for (u64 i = 0; i < kPagesPerLarge; ++i) pool->metadata(Mpn(i)).state = MachineState::kHost;
+    for (u64 i = 0; i < kPagesPerLarge; ++i) pool->state_word(Mpn(i)) = MachineState::kHost;
     pool->by_state_[static_cast<unsigned>(MachineState::kHost)] = kPagesPerLarge;
     pool->by_state_[static_cast<unsigned>(MachineState::kFree)] = pool->reserved_ - kPagesPerLarge;
-    for (u64 block = blocks - 1; block > 0; --block) {
-        std::fill_n(pool->blocks_[block].free, 8, ~u64{0});
-        pool->blocks_[block].free_count = kPagesPerLarge;
-        pool->free_blocks_.push_back(block);
-    }
     return pool;
 }
 
@@ -62,92 +59,35 @@ u64 MachinePool::in_use() const {
 }
 
 void MachinePool::change_state(Mpn mpn, MachineState to) {
-    std::atomic<MachineState>& state = metadata(mpn).state;
+    std::atomic<MachineState>& state = state_word(mpn);
     --by_state_[static_cast<unsigned>(state.load(std::memory_order_relaxed))];
     ++by_state_[static_cast<unsigned>(to)];
     state.store(to, std::memory_order_release);
 }
 
-// --- frames and blocks ---
+// --- frames ---
 
-std::optional<u64> MachinePool::new_block() {
-    if (free_blocks_.empty()) return std::nullopt;
-    u64 number = free_blocks_.back();
-    free_blocks_.pop_back();
-    Block& block = blocks_[number];
-    block.reserved = true;
-    block.key = kNoKey;
-    ++reserved_blocks_;
-    // A large host page takes 2 MiB at its first touch. That stays within what --pool promises only while all
-    // reserved blocks together fit the cap.
-    if (!block.huge && reserved_blocks_ * kPagesPerLarge <= capacity_) {
-        region_.advise_huge(number * kBlockBytes, kBlockBytes);
-        block.huge = true;
-    }
-    return number;
-}
-
-std::optional<u64> MachinePool::block_for(u64 key) {
-    auto found = block_of_key_.find(key);
-    if (found != block_of_key_.end()) return found->second;
-    std::optional<u64> number = new_block();
-    if (!number) return std::nullopt;
-    blocks_[*number].key = key;
-    block_of_key_.emplace(key, *number);
-    return number;
-}
-
-MachinePool::Frame MachinePool::take_from(u64 number, unsigned index) {
-    Block& block = blocks_[number];
-    block.free[index / 64] &= ~(u64{1} << index % 64);
-    --block.free_count;
-    return {Mpn(number * kPagesPerLarge + index), false};
-}
-
-std::optional<MachinePool::Frame> MachinePool::take_scattered() {
-    // Freed pages first: they are in the host's memory already.
+/// A freed frame that the host still has memory for.
+std::optional<MachinePool::Frame> MachinePool::take_returning(PageZone zone) {
     while (!returning_.empty()) {
-        Mpn mpn = returning_.back();
+        const Mpn mpn = returning_.back();
+        if (state(mpn) == MachineState::kReturning && !blocks_.in_zone(mpn, zone)) return std::nullopt;
         returning_.pop_back();
         if (state(mpn) == MachineState::kReturning) return Frame{mpn, true};
-    }
-    auto usable = [&](u64 number) { return blocks_[number].reserved && blocks_[number].free_count > 0; };
-    if (!usable(scatter_cursor_)) {
-        u64 start = scatter_cursor_, number = start;
-        do {
-            number = number + 1 == blocks_.size() ? 0 : number + 1;
-        } while (number != start && !(usable(number) && blocks_[number].key == kNoKey));
-        if (number == start) {
-            if (std::optional<u64> fresh = new_block()) {
-                number = *fresh;
-            } else {
-                // No block of our own to be had: take from what was reserved for others.
-                do {
-                    number = number + 1 == blocks_.size() ? 0 : number + 1;
-                } while (number != start && !usable(number));
-                if (!usable(number)) return std::nullopt;
-            }
-        }
-        scatter_cursor_ = number;
-    }
-    const Block& block = blocks_[scatter_cursor_];
-    for (unsigned word = 0; word < 8; ++word) {
-        if (block.free[word]) {
-            return take_from(scatter_cursor_,
-                             word * 64 + static_cast<unsigned>(std::countr_zero(block.free[word])));
-        }
     }
     return std::nullopt;
 }
 
-std::optional<MachinePool::Frame> MachinePool::take_frame(VmId vm, Ppn ppn) {
-    if (std::optional<u64> number = block_for(block_key(vm, ppn))) {
-        unsigned index = static_cast<unsigned>(ppn.value % kPagesPerLarge);
-        if (blocks_[*number].free[index / 64] >> index % 64 & 1) return take_from(*number, index);
-        Mpn wanted(*number * kPagesPerLarge + index);
+std::optional<MachinePool::Frame> MachinePool::take_frame(const PageRequest& request) {
+    const u64 block = request.owner.ppn.value / kPagesPerLarge;
+    if (std::optional<u64> number = blocks_.block_for(block_key(request.owner.vm, block), request.zone)) {
+        const Mpn wanted(*number * kPagesPerLarge + request.owner.ppn.value % kPagesPerLarge);
+        if (blocks_.take_exactly(wanted)) return Frame{wanted};
         if (state(wanted) == MachineState::kReturning) return Frame{wanted, true};
     }
-    return take_scattered();
+    if (std::optional<Frame> frame = take_returning(request.zone)) return frame;
+    if (std::optional<Mpn> mpn = blocks_.take_scattered(request.zone)) return Frame{*mpn};
+    return std::nullopt;
 }
 
 void MachinePool::free_frame(Mpn mpn) {
@@ -155,117 +95,167 @@ void MachinePool::free_frame(Mpn mpn) {
     metadata(mpn).hash.store(0, std::memory_order_relaxed);
     change_state(mpn, MachineState::kReturning);
     returning_.push_back(mpn);
-    if (returning_.size() >= kReturnBatch) return_batch();
 }
 
-void MachinePool::frame_is_clean(Mpn mpn) {
-    change_state(mpn, MachineState::kFree);
-    u64 number = mpn.value / kPagesPerLarge;
-    unsigned index = static_cast<unsigned>(mpn.value % kPagesPerLarge);
-    Block& block = blocks_[number];
-    block.free[index / 64] |= u64{1} << index % 64;
-    if (++block.free_count < kPagesPerLarge) return;
-    block.reserved = false;
-    if (block.key != kNoKey) block_of_key_.erase(block.key);
-    block.key = kNoKey;
-    --reserved_blocks_;
-    free_blocks_.push_back(number);
+/// What has to follow once the bookkeeping is done: those who wait for room are told, the host gets a full
+/// batch.
+void MachinePool::after_freeing(std::unique_lock<std::mutex> lock) {
+    std::vector<std::function<void()>> told = take_room_waiters();
+    const bool full = returning_.size() >= kReturnBatch;
+    lock.unlock();
+    for (auto& tell : told) tell();
+    if (full) return_frames();
 }
 
-void MachinePool::return_batch() {
+void MachinePool::return_frames() {
+    std::lock_guard calls(host_calls_);
     std::vector<Mpn> batch;
-    batch.swap(returning_);
-    std::sort(batch.begin(), batch.end());
-    batch.erase(std::unique(batch.begin(), batch.end()), batch.end());
-    // An entry may be stale: the frame was handed out again meanwhile.
-    std::erase_if(batch, [&](Mpn mpn) { return state(mpn) != MachineState::kReturning; });
+    std::vector<u64> broken;  // blocks that lose a part
+    {
+        std::lock_guard lock(mutex_);
+        batch.swap(returning_);
+        std::sort(batch.begin(), batch.end());
+        batch.erase(std::unique(batch.begin(), batch.end()), batch.end());
+        std::erase_if(batch, [&](Mpn mpn) { return state(mpn) != MachineState::kReturning; });
+        for (std::size_t first = 0, end; first < batch.size(); first = end) {
+            const u64 block = batch[first].value / kPagesPerLarge;
+            for (end = first; end < batch.size() && batch[end].value / kPagesPerLarge == block; ++end)
+                change_state(batch[end], MachineState::kReleasing);
+            const bool whole = blocks_.free_frames(block) + (end - first) == kPagesPerLarge;
+            if (whole || !blocks_.huge(block)) continue;
+            blocks_.set_huge(block, false);
+            broken.push_back(block);
+        }
+    }
+    // Un-asked first, else the host would make the large page whole again, freed parts and all.
+    for (u64 block : broken) region_.advise_small(block * kBlockBytes, kBlockBytes);
+    std::vector<bool> gone(batch.size());
     for (std::size_t first = 0, end; first < batch.size(); first = end) {
         for (end = first + 1; end < batch.size() && batch[end] == batch[end - 1] + 1; ++end) {}
-        if (region_.release(batch[first].value << kPageShift, (end - first) << kPageShift)) {
-            for (std::size_t i = first; i < end; ++i) frame_is_clean(batch[i]);
+        const bool ok = region_.release(batch[first].value << kPageShift, (end - first) << kPageShift);
+        std::fill(gone.begin() + static_cast<std::ptrdiff_t>(first),
+                  gone.begin() + static_cast<std::ptrdiff_t>(end), ok);
+    }
+    std::lock_guard lock(mutex_);
+    for (std::size_t i = 0; i < batch.size(); ++i) {
+        if (gone[i]) {
+            change_state(batch[i], MachineState::kFree);
+            blocks_.give_back(batch[i]);
         } else {
-            // The host refused (locked memory): the pages stay usable, they are cleared when handed out.
-            for (std::size_t i = first; i < end; ++i) returning_.push_back(batch[i]);
+            // The host refused (locked memory): the page stays usable, it is cleared when handed out.
+            change_state(batch[i], MachineState::kReturning);
+            returning_.push_back(batch[i]);
         }
     }
 }
 
-void MachinePool::trim() {
-    std::lock_guard lock(mutex_);
-    return_batch();
+void MachinePool::trim() { return_frames(); }
+
+/// A large host page takes 2 MiB at its first touch. That stays within what --pool promises only while all
+/// reserved blocks together fit the cap.
+bool MachinePool::wants_huge(Mpn mpn) {
+    const u64 block = mpn.value / kPagesPerLarge;
+    return blocks_.take_fresh(block) && !blocks_.huge(block) &&
+           blocks_.reserved_blocks() * kPagesPerLarge <= capacity_;
+}
+
+void MachinePool::ask_for_huge(u64 block) {
+    // Advice, not worth waiting for somebody who gives much memory back.
+    std::unique_lock calls(host_calls_, std::try_to_lock);
+    if (!calls) return;
+    {
+        std::lock_guard lock(mutex_);
+        if (blocks_.free_frames(block) == kPagesPerLarge) return;  // freed meanwhile
+        blocks_.set_huge(block, true);
+    }
+    region_.advise_huge(block * kBlockBytes, kBlockBytes);
 }
 
 // --- pages ---
 
-std::optional<Mpn> MachinePool::allocate(VmId vm, Ppn ppn) {
+std::optional<Mpn> MachinePool::allocate(const PageRequest& request) {
     Frame frame;
-    {
-        std::lock_guard lock(mutex_);
-        if (in_use() >= capacity_) return std::nullopt;
-        std::optional<Frame> taken = take_frame(vm, ppn);
-        if (!taken) return std::nullopt;
+    bool huge;
+    for (;;) {
+        std::unique_lock lock(mutex_);
+        if (in_use() + (request.purpose == PagePurpose::kGuest ? reserve_ : 0) >= capacity_)
+            return std::nullopt;
+        std::optional<Frame> taken = take_frame(request);
+        if (!taken) {
+            if (!by_state_[static_cast<unsigned>(MachineState::kReleasing)]) return std::nullopt;
+            lock.unlock();
+            std::lock_guard until_released(host_calls_);
+            continue;
+        }
         frame = *taken;
         change_state(frame.mpn, MachineState::kPrivate);
         Metadata& meta = metadata(frame.mpn);
         meta.references = 1;
-        meta.owner_vm = static_cast<u32>(vm.value);
-        meta.owner_ppn = ppn.value;
+        meta.owner_vm = static_cast<u32>(request.owner.vm.value);
+        meta.owner_ppn_or_head = static_cast<u32>(request.owner.ppn.value);
         meta.hash.store(0, std::memory_order_relaxed);
         peak_in_use_ = std::max(peak_in_use_, in_use());
+        huge = wants_huge(frame.mpn);
+        break;
     }
-    // A frame of the host's is zero already; one of ours still has its last owner's bytes.
-    if (frame.dirty) guest_zero_page(host(frame.mpn));
+    if (huge) ask_for_huge(frame.mpn.value / kPagesPerLarge);
+    // A frame of the host's is zero already, and its first touch is here; one of ours still has its last
+    // owner's bytes.
+    if (frame.dirty)
+        guest_zero_page(host(frame.mpn));
+    else
+        guest_store<u64>(host(frame.mpn), 0);
     return frame.mpn;
 }
 
-void MachinePool::retain(Mpn mpn, VmId vm, Ppn ppn) {
+bool MachinePool::retain(Mpn mpn, VmId vm, Ppn ppn) {
     std::lock_guard lock(mutex_);
     Metadata& meta = metadata(mpn);
     VM_CHECK(state(mpn) == MachineState::kPrivate || state(mpn) == MachineState::kShared);
-    std::vector<PageOwner>& owners = sharers_[mpn.value];
+    if (meta.references >= kMostOwners) return false;
     if (state(mpn) == MachineState::kPrivate) {
-        owners.assign(1, PageOwner{VmId(meta.owner_vm), Ppn(meta.owner_ppn)});
+        meta.owner_ppn_or_head =
+            chains_.push(SharerChains::kEnd, {VmId(meta.owner_vm), Ppn(meta.owner_ppn_or_head)});
         ++shared_references_;
         change_state(mpn, MachineState::kShared);
     }
-    owners.push_back({vm, ppn});
+    meta.owner_ppn_or_head = chains_.push(meta.owner_ppn_or_head, {vm, ppn});
     ++meta.references;
     ++shared_references_;
+    return true;
 }
 
 void MachinePool::release(Mpn mpn, VmId vm, Ppn ppn) {
-    std::lock_guard lock(mutex_);
+    std::unique_lock lock(mutex_);
     Metadata& meta = metadata(mpn);
     VM_CHECK(meta.references > 0);
     if (state(mpn) == MachineState::kShared) {
-        std::vector<PageOwner>& owners = sharers_[mpn.value];
-        auto owner = std::find(owners.begin(), owners.end(), PageOwner{vm, ppn});
-        VM_CHECK(owner != owners.end());
-        *owner = owners.back();
-        owners.pop_back();
+        meta.owner_ppn_or_head = chains_.remove(meta.owner_ppn_or_head, {vm, ppn});
         --shared_references_;
     } else {
-        VM_CHECK(meta.owner_vm == vm.value && meta.owner_ppn == ppn.value);
+        VM_CHECK(meta.owner_vm == vm.value && meta.owner_ppn_or_head == ppn.value);
     }
     if (--meta.references > 0) return;
-    sharers_.erase(mpn.value);
     if (meta.pins.load(std::memory_order_relaxed)) {
         change_state(mpn, MachineState::kDying);
-    } else {
-        free_frame(mpn);
+        return;
     }
+    free_frame(mpn);
+    after_freeing(std::move(lock));
 }
 
 bool MachinePool::claim_private(Mpn mpn, VmId vm, Ppn ppn) {
     std::lock_guard lock(mutex_);
     Metadata& meta = metadata(mpn);
-    if (state(mpn) == MachineState::kPrivate) return meta.owner_vm == vm.value && meta.owner_ppn == ppn.value;
-    if (state(mpn) != MachineState::kShared || meta.references != 1) return false;
-    VM_CHECK((sharers_[mpn.value].front() == PageOwner{vm, ppn}));
-    sharers_.erase(mpn.value);
+    if (state(mpn) == MachineState::kPrivate)
+        return meta.owner_vm == vm.value && meta.owner_ppn_or_head == ppn.value;
+    if (state(mpn) != MachineState::kShared || meta.references != 1 || meta.pins != 0) return false;
+    const u32 chain = meta.owner_ppn_or_head;
+    VM_CHECK((chains_.first(chain) == PageOwner{vm, ppn}));
+    chains_.remove(chain, {vm, ppn});
     --shared_references_;
     meta.owner_vm = static_cast<u32>(vm.value);
-    meta.owner_ppn = ppn.value;
+    meta.owner_ppn_or_head = static_cast<u32>(ppn.value);
     change_state(mpn, MachineState::kPrivate);
     return true;
 }
@@ -274,27 +264,17 @@ void MachinePool::rename_owner(Mpn mpn, VmId vm, Ppn from, Ppn to) {
     std::lock_guard lock(mutex_);
     Metadata& meta = metadata(mpn);
     if (state(mpn) == MachineState::kShared) {
-        for (PageOwner& owner : sharers_[mpn.value]) {
-            if (owner == PageOwner{vm, from}) {
-                owner.ppn = to;
-                return;
-            }
-        }
-        VM_CHECK(!"an owner of the shared page");
+        chains_.rename(meta.owner_ppn_or_head, {vm, from}, to);
+        return;
     }
-    VM_CHECK(meta.owner_vm == vm.value && meta.owner_ppn == from.value);
-    meta.owner_ppn = to.value;
+    VM_CHECK(meta.owner_vm == vm.value && meta.owner_ppn_or_head == from.value);
+    meta.owner_ppn_or_head = static_cast<u32>(to.value);
 }
 
 void MachinePool::forget_vm(VmId vm) {
+    return_frames();
     std::lock_guard lock(mutex_);
-    return_batch();
-    // Frames of these blocks may serve other guests as scattered pages; the blocks stay, without their key.
-    std::erase_if(block_of_key_, [&](const auto& entry) {
-        if (entry.first >> 40 != vm.value) return false;
-        blocks_[entry.second].key = kNoKey;
-        return true;
-    });
+    blocks_.forget_keys(block_key(vm, 0), block_key(vm, (u64{1} << 40) - 1));
 }
 
 void MachinePool::pin(Mpn mpn) {
@@ -304,32 +284,77 @@ void MachinePool::pin(Mpn mpn) {
 }
 
 void MachinePool::unpin(Mpn mpn) {
-    std::lock_guard lock(mutex_);
+    std::unique_lock lock(mutex_);
     VM_CHECK(metadata(mpn).pins > 0);
-    if (--metadata(mpn).pins == 0 && state(mpn) == MachineState::kDying) free_frame(mpn);
+    if (--metadata(mpn).pins != 0 || state(mpn) != MachineState::kDying) return;
+    free_frame(mpn);
+    after_freeing(std::move(lock));
+}
+
+// --- room ---
+
+std::vector<std::function<void()>> MachinePool::take_room_waiters() {
+    std::vector<std::function<void()>> told;
+    if (has_room()) told.swap(room_waiters_);
+    return told;
+}
+
+void MachinePool::when_room(std::function<void()> told) {
+    {
+        std::lock_guard lock(mutex_);
+        if (!has_room()) {
+            room_waiters_.push_back(std::move(told));
+            return;
+        }
+    }
+    told();
+}
+
+u64 MachinePool::available() const {
+    std::lock_guard lock(mutex_);
+    return has_room() ? capacity_ - reserve_ - in_use() : 0;
+}
+
+void MachinePool::set_capacity(u64 pages) {
+    std::unique_lock lock(mutex_);
+    capacity_ = std::min(pages, reserved_ - kPagesPerLarge);
+    after_freeing(std::move(lock));
+}
+
+void MachinePool::set_reserve(u64 pages) {
+    std::unique_lock lock(mutex_);
+    reserve_ = pages;
+    after_freeing(std::move(lock));
+}
+
+void MachinePool::set_low_zone(u64 pages) {
+    std::lock_guard lock(mutex_);
+    blocks_.set_low_zone((pages + kPagesPerLarge - 1) / kPagesPerLarge);
 }
 
 // --- looking ---
 
-u64 MachinePool::available() const {
+bool MachinePool::in_zone(Mpn mpn, PageZone zone) const {
     std::lock_guard lock(mutex_);
-    u64 used = in_use();
-    return used < capacity_ ? capacity_ - used : 0;
+    return blocks_.in_zone(mpn, zone);
 }
 
-void MachinePool::set_capacity(u64 pages) {
+u64 MachinePool::overhead_bytes() const {
     std::lock_guard lock(mutex_);
-    capacity_ = std::min(pages, reserved_ - kPagesPerLarge);
+    return chains_.bytes() + (by_state_[static_cast<unsigned>(MachineState::kHost)] + peak_in_use_) *
+                                 (sizeof(Metadata) + sizeof(MachineState));
 }
 
 std::vector<PageOwner> MachinePool::owners(Mpn mpn) const {
     std::lock_guard lock(mutex_);
-    if (mpn.value >= reserved_) return {};
-    if (state(mpn) == MachineState::kPrivate) {
-        return {PageOwner{VmId(metadata(mpn).owner_vm), Ppn(metadata(mpn).owner_ppn)}};
-    }
-    auto found = sharers_.find(mpn.value);
-    return found == sharers_.end() ? std::vector<PageOwner>() : found->second;
+    std::vector<PageOwner> owners;
+    if (mpn.value >= reserved_) return owners;
+    const Metadata& meta = metadata(mpn);
+    if (state(mpn) == MachineState::kPrivate)
+        owners.push_back({VmId(meta.owner_vm), Ppn(meta.owner_ppn_or_head)});
+    if (state(mpn) == MachineState::kShared)
+        chains_.for_each(meta.owner_ppn_or_head, [&](PageOwner owner) { owners.push_back(owner); });
+    return owners;
 }
 
 PoolTotals MachinePool::totals() const {

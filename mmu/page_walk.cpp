@@ -56,9 +56,7 @@ struct Walk {
 /// Reads for a vCPU's walk: may touch guest memory, may have to wait.
 struct LiveSource {
     GuestMemory& memory;
-    PageOutcome load(Gpa where, unsigned size, u64& value) {
-        return memory.try_walk_load(where, size, value);
-    }
+    PageOutcome load(Gpa where, unsigned size, u64& value) { return memory.walk_load(where, size, value); }
 };
 
 /// Reads for a viewer.
@@ -71,8 +69,8 @@ struct PeekSource {
     }
 };
 
-tl::unexpected<WalkFailure> waiting(PageOutcome outcome, Ppn ppn) {
-    return tl::unexpected(WalkFailure{true, 0, outcome == PageOutcome::kRefused, ppn});
+tl::unexpected<WalkFailure> waiting(PageOutcome outcome, Ppn ppn, PageAccess access = PageAccess::kRead) {
+    return tl::unexpected(WalkFailure{true, 0, outcome == PageOutcome::kRefused, ppn, access});
 }
 
 using Descent = tl::expected<void, WalkFailure>;
@@ -174,8 +172,9 @@ tl::expected<Marked, WalkFailure> mark_path(Walk& walk, GuestMemory& memory, boo
         if (wanted == step.entry) continue;
         bool swapped = false;
         PageOutcome outcome =
-            memory.try_walk_compare_exchange(step.where, walk.entry_size, step.entry, wanted, swapped);
-        if (outcome != PageOutcome::kReady) return waiting(outcome, memory.apply_a20(step.where).ppn());
+            memory.walk_compare_exchange(step.where, walk.entry_size, step.entry, wanted, swapped);
+        if (outcome != PageOutcome::kReady)
+            return waiting(outcome, memory.apply_a20(step.where).ppn(), PageAccess::kWrite);
         if (!swapped) return Marked::kAgain;
     }
     if (write) walk.result.dirty = true;

@@ -8,6 +8,7 @@
 #include <tl/expected.hpp>
 
 #include "mmu/page_types.h"
+#include "mmu/pager.h"
 
 namespace shadowbox {
 
@@ -60,6 +61,7 @@ struct WalkFailure {
     u32 error_code = 0;
     bool refused = false;  ///< with wait: the pool is exhausted, waiting does not help
     Ppn wait_ppn;          ///< with wait: the page-table page
+    PageAccess wait_access = PageAccess::kRead;
 };
 
 using WalkResult = tl::expected<Translation, WalkFailure>;

@@ -51,6 +51,12 @@ PmapEntry Pmap::wait_stable(Ppn ppn) const {
     }
 }
 
+void Pmap::changed(PageState from, PageState to) {
+    if (from != PageState::kMmio)
+        counts_[static_cast<unsigned>(from)].fetch_sub(1, std::memory_order_relaxed);
+    if (to != PageState::kMmio) counts_[static_cast<unsigned>(to)].fetch_add(1, std::memory_order_relaxed);
+}
+
 u64 Pmap::Counts::total() const {
     u64 sum = 0;
     for (u64 count : by_state) sum += count;
@@ -61,7 +67,8 @@ Pmap::Counts Pmap::count() const {
     Counts counts;
     for_each([&](Ppn, PmapEntry entry) {
         ++counts.by_state[static_cast<unsigned>(entry.state())];
-        for (unsigned bit = 0; bit < 5; ++bit) counts.protected_by[bit] += entry.reasons() >> bit & 1;
+        for (unsigned bit = 0; bit < kProtectReasons; ++bit)
+            counts.protected_by[bit] += entry.reasons() >> bit & 1;
     });
     return counts;
 }
@@ -73,16 +80,21 @@ const char* page_state_name(PageState state) {
     return static_cast<unsigned>(state) < kPageStates ? kNames[static_cast<unsigned>(state)] : "invalid";
 }
 
+const char* protect_reason_name(unsigned bit) {
+    static const char* const kNames[kProtectReasons] = {"cow", "code", "trace",   "dirty-log",
+                                                        "rom", "move", "snapshot"};
+    return bit < kProtectReasons ? kNames[bit] : "invalid";
+}
+
 std::string describe(PmapEntry entry) {
-    static const char* const kReasons[5] = {"cow", "code", "trace", "dirty-log", "read-only"};
     std::string text = page_state_name(entry.state());
     if (entry.has_mpn()) {
         text += fmt::format(" {}", entry.mpn());
     } else if (entry.slot()) {
         text += fmt::format(" slot 0x{:x}", entry.slot());
     }
-    for (unsigned bit = 0; bit < 5; ++bit) {
-        if (entry.reasons() >> bit & 1) text += std::string(" ") + kReasons[bit];
+    for (unsigned bit = 0; bit < kProtectReasons; ++bit) {
+        if (entry.reasons() >> bit & 1) text += std::string(" ") + protect_reason_name(bit);
     }
     if (entry.cached()) text += " cached";
     if (entry.written()) text += " written";

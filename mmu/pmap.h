@@ -2,21 +2,25 @@
 // The pmap of one guest: PPN -> what backs it. One 64-bit atomic word per page, in a two-level table over the
 // whole 40-bit physical space; a missing leaf means MMIO.
 //
-//   63              24 23      14  13   12..8    7         6       5       4     3..0
-//  +------------------+----------+----+---------+---------+-------+-------+-----+-------+
-//  | MPN or slot      | spare    | A  | protect | written | cached| moving| busy| state |
-//  +------------------+----------+----+---------+---------+-------+-------+-----+-------+
+//   63              24 23..16 15  14..8     7         6       5       4     3..0
+//  +------------------+------+---+---------+---------+-------+-------+-----+-------+
+//  | MPN or slot      | spare| A | protect | written | cached| moving| busy| state |
+//  +------------------+------+---+---------+---------+-------+-------+-----+-------+
 //
-//   busy     the PPN lock: held for a few hundred nanoseconds, never across a wait for anybody. A reader who
-//            only wants a host pointer spins until it is clear.
-//   moving   somebody owns a remap of this page: readable, but no write, pin or other remap until it is
-//            clear (mmu/remap.h). The owner may wait for vCPUs meanwhile.
-//   cached   a vCPU may hold a host pointer to this MPN. While set, the MPN changes only by the remap
-//            protocol.
+//   busy     the PPN lock: held for a few hundred nanoseconds, never across a wait for anybody, a system call
+//            or the first touch of host memory. A reader who only wants a host pointer spins until it is
+//            clear.
+//   moving   somebody owns a remap of this page (mmu/remap.h) or its swap-in (PageFill in mmu/fill_page.h):
+//            readable if it has an MPN, but no write, pin or other remap until it is clear. The owner may
+//            wait for vCPUs meanwhile.
+//   cached   a vCPU may hold a host pointer to this MPN, or be walking it. While set, the MPN changes only by
+//            the remap protocol.
 //   written  a vCPU may hold the right to write without asking.
 //   protect  reasons why a write must ask first (ProtectReason). Each has its own bit; clearing one never
 //            clears another.
 //   A        some access went through the slow path since the bit was last cleared (sampling).
+//   slot     of a page that is elsewhere: 32 bits of the pager's number, above them 8 of its generation, so
+//            that a slot's second life is not taken for its first.
 #pragma once
 
 #include <atomic>
@@ -46,30 +50,43 @@ const char* page_state_name(PageState state);
 
 /// Why a write must take the slow path. Bits.
 enum ProtectReason : u8 {
-    kProtectCow = 1,       ///< the content is shared or frozen
-    kProtectCode = 2,      ///< holds cached code
-    kProtectTrace = 4,     ///< somebody wants to see every write
-    kProtectDirtyLog = 8,  ///< clean since the dirty log was last read
-    kProtectRom = 16,      ///< RAM that the chipset makes read-only (PAM)
+    kProtectCow = 1,        ///< the content has several owners, or is the zero page
+    kProtectCode = 2,       ///< holds cached code
+    kProtectTrace = 4,      ///< somebody wants to see every write
+    kProtectDirtyLog = 8,   ///< clean since the dirty log was last read
+    kProtectRom = 16,       ///< RAM that the chipset makes read-only (PAM)
+    kProtectMove = 32,      ///< a remap has the content frozen; comes and goes with 'moving'
+    kProtectSnapshot = 64,  ///< a copy of the content is being taken; the first write calls it off
 };
+constexpr unsigned kProtectReasons = 7;
+const char* protect_reason_name(unsigned bit);
+/// Reasons that end with the first write, which goes on without asking anybody.
+constexpr u8 kProtectUntilWrite = kProtectDirtyLog | kProtectSnapshot;
 
 /// One word of the pmap, by value.
 class PmapEntry {
  public:
     static constexpr u64 kBusy = 1 << 4, kMoving = 1 << 5, kCached = 1 << 6, kWritten = 1 << 7,
-                         kAccessed = 1 << 13;
-    static constexpr unsigned kReasonShift = 8, kNumberShift = 24;
+                         kAccessed = 1 << 15;
+    static constexpr unsigned kReasonShift = 8, kNumberShift = 24, kGenerationShift = 32;
 
     constexpr PmapEntry() = default;
     constexpr explicit PmapEntry(u64 word) : word_(word) {}
     static constexpr PmapEntry of(PageState state, u64 number = 0, u8 reasons = 0) {
         return PmapEntry(static_cast<u64>(state) | u64{reasons} << kReasonShift | number << kNumberShift);
     }
+    /// A page that is elsewhere: in the pager's slot `slot` (32 bits) in its life `generation`.
+    static constexpr PmapEntry elsewhere(PageState state, u64 slot, u8 generation, u8 reasons = 0) {
+        return of(state, slot | u64{generation} << kGenerationShift, reasons);
+    }
     constexpr u64 word() const { return word_; }
     constexpr PageState state() const { return static_cast<PageState>(word_ & 15); }
-    constexpr u64 slot() const { return word_ >> kNumberShift; }
+    /// MPN, or slot with its generation.
+    constexpr u64 number() const { return word_ >> kNumberShift; }
+    constexpr u64 slot() const { return number() & 0xFFFF'FFFF; }
+    constexpr u8 generation() const { return static_cast<u8>(number() >> kGenerationShift); }
     constexpr Mpn mpn() const { return Mpn(word_ >> kNumberShift); }
-    constexpr u8 reasons() const { return word_ >> kReasonShift & 31; }
+    constexpr u8 reasons() const { return word_ >> kReasonShift & ((1 << kProtectReasons) - 1); }
     constexpr bool protects(u8 any_of) const { return reasons() & any_of; }
     constexpr bool busy() const { return word_ & kBusy; }
     constexpr bool moving() const { return word_ & kMoving; }
@@ -87,7 +104,8 @@ class PmapEntry {
     constexpr bool is_ram() const { return state() != PageState::kMmio && state() != PageState::kRom; }
     /// A private page that a device or the page walker may write now.
     constexpr bool writable_now() const {
-        return state() == PageState::kResident && !moving() && !protects(kProtectCow | kProtectRom);
+        return state() == PageState::kResident && !moving() &&
+               !protects(kProtectCow | kProtectRom | kProtectMove);
     }
     constexpr PmapEntry with_state(PageState state) const {
         return PmapEntry((word_ & ~u64{15}) | static_cast<u64>(state));
@@ -122,12 +140,15 @@ class Pmap {
     /// is kMmio, and unlock() must not be called.
     PmapEntry lock(Ppn ppn);
     /// Publishes `entry` and releases the lock.
-    void unlock(Ppn ppn, PmapEntry entry) {
-        table_.find(ppn)->store(entry.without(PmapEntry::kBusy).word(), std::memory_order_release);
-    }
+    void unlock(Ppn ppn, PmapEntry entry) { set(ppn, entry.without(PmapEntry::kBusy)); }
     /// Stores an entry whatever was there: only for the calls that change the physical map, on pages with
     /// leaves.
-    void set(Ppn ppn, PmapEntry entry) { table_.find(ppn)->store(entry.word(), std::memory_order_release); }
+    void set(Ppn ppn, PmapEntry entry) {
+        std::atomic<u64>& word = *table_.find(ppn);
+        const PageState before = PmapEntry(word.load(std::memory_order_relaxed)).state();
+        word.store(entry.word(), std::memory_order_release);
+        if (before != entry.state()) changed(before, entry.state());
+    }
     /// Replaces `expected` (not busy) by `desired`, without the lock: only to set kCached, kWritten,
     /// kAccessed.
     bool exchange(Ppn ppn, PmapEntry expected, PmapEntry desired) {
@@ -146,16 +167,23 @@ class Pmap {
             if (entry.state() != PageState::kMmio) visit(ppn, entry);
         });
     }
+    /// Pages in a state now, kept as pages change it; kMmio is not counted.
+    u64 pages_in(PageState state) const {
+        return counts_[static_cast<unsigned>(state)].load(std::memory_order_relaxed);
+    }
     struct Counts {
         u64 by_state[kPageStates] = {};
-        u64 protected_by[5] = {};  ///< per ProtectReason bit
+        u64 protected_by[kProtectReasons] = {};  ///< per ProtectReason bit
         u64 total() const;
     };
+    /// Visits every page, for what has no counter and for checking those that are kept.
     Counts count() const;
 
  private:
     PmapEntry wait_stable(Ppn ppn) const;
+    void changed(PageState from, PageState to);
     PpnTable table_;
+    std::atomic<u64> counts_[kPageStates] = {};
 };
 
 /// "resident mpn 0x12, code cow" for logs and views.

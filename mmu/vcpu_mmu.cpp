@@ -28,8 +28,9 @@ inline WalkAccess VcpuMmu::walk_access(MemoryAccess access, unsigned privilege) 
     return walk;
 }
 
-Resolved VcpuMmu::refuse(PageOutcome outcome, Ppn ppn) {
+Resolved VcpuMmu::refuse(PageOutcome outcome, Ppn ppn, PageAccess access) {
     wait_ppn_ = ppn;
+    wait_access_ = access;
     Resolved result;
     result.kind = outcome == PageOutcome::kRefused ? Resolved::Kind::kRefused : Resolved::Kind::kWait;
     result.gpa = start_of(ppn);
@@ -60,8 +61,8 @@ tl::expected<Translation, Resolved> VcpuMmu::walk(Gva gva, WalkAccess access) {
     }
     const WalkFailure& failure = walked.error();
     if (failure.wait) {
-        return tl::unexpected(
-            refuse(failure.refused ? PageOutcome::kRefused : PageOutcome::kWait, failure.wait_ppn));
+        return tl::unexpected(refuse(failure.refused ? PageOutcome::kRefused : PageOutcome::kWait,
+                                     failure.wait_ppn, failure.wait_access));
     }
     ++counters_.faults;
     // A fault invalidates what is cached for the address, of a large page all pieces (SDM 3A 4.10.4.1, "page
@@ -111,7 +112,9 @@ void VcpuMmu::remember(Vpn vpn, const Translation& walked) {
     if (entry.read_tag == tag || (may_read && (!write || !context.readable(i)))) {
         may_read ? context.set_read(i, tag, page, ppn_word) : context.empty_read(i);
     }
-    if (entry.write_tag == tag || (may_write && (write || fill_both_sides_ || !context.writable(i)))) {
+    // While epochs are tracked only a real write makes an entry to write by.
+    const bool unasked = !memory_.epochs().on() && (fill_both_sides_ || !context.writable(i));
+    if (entry.write_tag == tag || (may_write && (write || unasked))) {
         if (context.writable(i) && !(may_write && entry.write_tag == tag)) tables_->write_right_lost = true;
         may_write ? tables_->set_write(context, i, tag, page, ppn_word) : tables_->empty_write(context, i);
     }
@@ -138,16 +141,17 @@ void VcpuMmu::remember(Vpn vpn, const Translation& walked) {
             return result;
         }
         if (!(write ? entry.writable_now() : entry.has_mpn())) {
-            PageOutcome outcome = memory_.demand(ppn, write ? PageAccess::kWrite : PageAccess::kRead);
+            const PageAccess wanted = write ? PageAccess::kWrite : PageAccess::kRead;
+            PageOutcome outcome = memory_.demand(ppn, wanted);
             if (outcome == PageOutcome::kReady) {
                 counters_.pages_moved += entry.has_mpn();
                 continue;
             }
-            return refuse(outcome, ppn);
+            return refuse(outcome, ppn, wanted);
         }
-        if (write && entry.protects(kProtectDirtyLog)) {
+        if (write && entry.protects(kProtectUntilWrite)) {
             PmapEntry locked = pmap.lock(ppn);
-            if (locked.state() != PageState::kMmio) pmap.unlock(ppn, locked.unprotect(kProtectDirtyLog));
+            if (locked.state() != PageState::kMmio) pmap.unlock(ppn, locked.unprotect(kProtectUntilWrite));
             continue;
         }
         bool may_write = t.dirty && entry.reasons() == 0 && entry.writable_now() &&
@@ -158,6 +162,7 @@ void VcpuMmu::remember(Vpn vpn, const Translation& walked) {
         bool writes = may_write || (write && !entry.protects(kProtectCode));
         u64 marks = PmapEntry::kCached | PmapEntry::kAccessed | (writes ? PmapEntry::kWritten : 0);
         if ((entry.word() & marks) != marks && !pmap.exchange(ppn, entry, entry.with(marks))) continue;
+        memory_.epochs().stamp(ppn, write);
         u8* page = memory_.pool().host(entry.mpn());
         Translation at = t;
         at.ppn = ppn;
@@ -187,10 +192,10 @@ Resolved VcpuMmu::resolve(Gva gva, unsigned size, MemoryAccess access, bool impl
     return attach(gva, t, access, privilege);
 }
 
-void VcpuMmu::wait_for_page() {
+bool VcpuMmu::wait_for_page() {
     if (participant_) participant_->add_hazard(wait_ppn_);
     OutsideScope outside(participant_);
-    memory_.wait_for(wait_ppn_);
+    return memory_.wait_for(wait_ppn_, wait_access_);
 }
 
 // --- context switches ---

@@ -80,8 +80,8 @@ class VcpuMmu {
         return found;
     }
     /// After kWait, holding no host pointer: leaves guest code, blocks until the page may be ready, enters
-    /// again. Then restart the instruction.
-    void wait_for_page();
+    /// again. Then restart the instruction. false: the VM ends.
+    bool wait_for_page();
 
     /// Control registers. Each does the invalidation that the manual requires (SDM 3A 4.10.4.1).
     void set_control(u64 cr0, u64 cr4, u64 efer);  ///< after MOV CR0/CR4, WRMSR EFER
@@ -131,6 +131,7 @@ class VcpuMmu {
     Ppn wait_ppn_;
     unsigned slot_ = 0;  // current PCID slot
     bool fill_both_sides_ = false;
+    PageAccess wait_access_ = PageAccess::kRead;
     std::unique_ptr<u8[]> scratch_;  // where stores to ROM go
 
     friend class SafepointDomain;
@@ -143,7 +144,7 @@ class VcpuMmu {
     void fill(Gva gva, const Translation& translation, u8* page, MemoryAccess access, unsigned privilege,
               bool may_write);
     WalkAccess walk_access(MemoryAccess access, unsigned privilege) const;
-    Resolved refuse(PageOutcome outcome, Ppn ppn);
+    Resolved refuse(PageOutcome outcome, Ppn ppn, PageAccess access);
 };
 
 }  // namespace shadowbox

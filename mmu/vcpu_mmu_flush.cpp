@@ -55,7 +55,7 @@ bool VcpuMmu::load_pdptes(u64 cr3, u64 cr0, u64 cr4, u64 efer) {
     for (unsigned i = 0; i < 4; ++i) {
         Gpa where((cr3 & 0xFFFF'FFE0) + i * 8);
         for (;;) {
-            PageOutcome outcome = memory_.try_walk_load(where, 8, loaded[i]);
+            PageOutcome outcome = memory_.walk_load(where, 8, loaded[i]);
             if (outcome == PageOutcome::kReady) break;
             // Exhausted is seen again, and reported, by the next access; meanwhile the entry counts as
             // absent.
@@ -63,8 +63,8 @@ bool VcpuMmu::load_pdptes(u64 cr3, u64 cr0, u64 cr4, u64 efer) {
                 loaded[i] = 0;
                 break;
             }
-            wait_ppn_ = memory_.apply_a20(where).ppn();
-            wait_for_page();
+            refuse(outcome, memory_.apply_a20(where).ppn(), PageAccess::kRead);
+            if (!wait_for_page()) return true;  // the VM ends
         }
         // SDM 3A 4.4.1: bits 2:1, 8:5 and those above the physical width, in present entries only.
         constexpr u64 kReserved = 0x1E6 | (~u64{0} << kPhysicalBits);

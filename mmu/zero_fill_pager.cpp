@@ -10,6 +10,8 @@ PageOutcome ZeroFillPager::make_resident(GuestMemory& memory, Ppn ppn, PageAcces
     return fill_page(memory, ppn, access);
 }
 
-void ZeroFillPager::wait_resident(GuestMemory& memory, Ppn ppn) { finish_fill(memory, ppn); }
+bool ZeroFillPager::wait_resident(GuestMemory& memory, Ppn ppn, PageAccess, std::stop_token cancel) {
+    return finish_fill(memory, ppn, std::move(cancel));
+}
 
 }  // namespace shadowbox

@@ -10,7 +10,7 @@ namespace shadowbox {
 class ZeroFillPager : public Pager {
  public:
     PageOutcome make_resident(GuestMemory& memory, Ppn ppn, PageAccess access) override;
-    void wait_resident(GuestMemory& memory, Ppn ppn) override;
+    bool wait_resident(GuestMemory& memory, Ppn ppn, PageAccess access, std::stop_token cancel) override;
 };
 
 }  // namespace shadowbox

@@ -81,6 +81,8 @@ bool MemoryMap::release(u64 offset, u64 size) {
 
 void MemoryMap::advise_huge(u64 offset, u64 size) { (void)madvise(data_ + offset, size, MADV_HUGEPAGE); }
 
+void MemoryMap::advise_small(u64 offset, u64 size) { (void)madvise(data_ + offset, size, MADV_NOHUGEPAGE); }
+
 bool MemoryMap::protect(u64 offset, u64 size, Protection protection) {
     return mprotect(data_ + offset, size, protection_bits(protection)) == 0;
 }

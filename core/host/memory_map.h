@@ -35,6 +35,8 @@ class MemoryMap {
     bool release(u64 offset, u64 size);
     /// Asks for large host pages in [offset, offset+size). Advice only.
     void advise_huge(u64 offset, u64 size);
+    /// The opposite: none there, and none made later of what is already in memory. Advice only.
+    void advise_small(u64 offset, u64 size);
     /// Changes the protection of whole host pages.
     bool protect(u64 offset, u64 size, Protection protection);
 

@@ -35,7 +35,7 @@ void VgaMemory::move_to(Ppn to) {
         guest_oddity("vga-overlap", fmt::format("frame buffer placed over memory at {}", to));
         to = kParked;
     }
-    memory_.move(location(), to, kPages);
+    memory_.relocate(location(), to, kPages);
     location_.store(to.value, std::memory_order_release);
 }
 

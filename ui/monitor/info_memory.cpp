@@ -35,7 +35,6 @@ std::string bounds(const PageRange& range) {
                        start_of(range.first + range.count).value - 1);
 }
 
-constexpr const char* kReasons[] = {"cow", "code", "trace", "dirty-log", "rom"};
 constexpr std::size_t kMostRanges = 10'000;
 
 }  // namespace
@@ -49,7 +48,8 @@ Expected<std::string> info_pmap(Monitor& monitor, const MonitorArguments&) {
             out += fmt::format("  {:<12} {:>10}\n", page_state_name(static_cast<PageState>(i)),
                                counts.by_state[i]);
     out += "  write-protected:";
-    for (unsigned i = 0; i < 5; ++i) out += fmt::format(" {} {}", kReasons[i], counts.protected_by[i]);
+    for (unsigned i = 0; i < kProtectReasons; ++i)
+        out += fmt::format(" {} {}", protect_reason_name(i), counts.protected_by[i]);
     out += "\nranges:\n";
     auto found = ranges(pmap, [](PmapEntry entry) { return static_cast<u64>(entry.state()); });
     for (std::size_t i = 0; i < found.size() && i < kMostRanges; ++i)

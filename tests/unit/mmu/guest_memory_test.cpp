@@ -74,7 +74,7 @@ TEST_CASE("guest memory: unmapped pages are freed and become MMIO, moved ones ke
     Machine m;
     m.store(0x5000, 7);
     m.store(0x6000, 8);
-    m.guest.memory.move(Ppn(5), Ppn(6), 2);  // overlapping
+    m.guest.memory.relocate(Ppn(5), Ppn(6), 2);  // overlapping
     CHECK(m.resolve(0x5000, MemoryAccess::kRead).kind == Resolved::Kind::kMmio);
     CHECK(m.load(0x6000) == 7);
     CHECK(m.load(0x7000) == 8);

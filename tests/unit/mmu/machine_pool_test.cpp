@@ -89,8 +89,8 @@ TEST_CASE("pool: owners of a shared page are all known, and the last one can cla
     auto pool = make_pool(16, 512);
     Mpn mpn = *pool->allocate(VmId(1), Ppn(5));
     CHECK(pool->state(mpn) == MachineState::kPrivate);
-    pool->retain(mpn, VmId(2), Ppn(6));
-    pool->retain(mpn, VmId(1), Ppn(7));
+    REQUIRE(pool->retain(mpn, VmId(2), Ppn(6)));
+    REQUIRE(pool->retain(mpn, VmId(1), Ppn(7)));
     CHECK(pool->state(mpn) == MachineState::kShared);
     CHECK(pool->owners(mpn).size() == 3);
     CHECK(pool->totals().references == 3);
@@ -128,4 +128,88 @@ TEST_CASE("pool: blocks of a guest that ended serve the next one") {
         pool->forget_vm(VmId(guest));
         pool->trim();
     }
+}
+
+TEST_CASE("pool: guests leave the reserve to those who make room") {
+    auto pool = make_pool(10, 512);
+    pool->set_reserve(3);
+    std::vector<Mpn> pages;
+    for (u64 i = 0; i < 7; ++i) pages.push_back(*pool->allocate(VmId(1), Ppn(i)));
+    CHECK(pool->available() == 0);
+    CHECK_FALSE(pool->allocate(VmId(1), Ppn(7)));
+    for (u64 i = 7; i < 10; ++i) CHECK(pool->allocate({{VmId(1), Ppn(i)}, PagePurpose::kProgress}));
+    CHECK_FALSE(pool->allocate({{VmId(1), Ppn(10)}, PagePurpose::kProgress}));
+    CHECK(pool->totals().in_use == 10);
+}
+
+TEST_CASE("pool: the low zone is given to who asks for it, to others last") {
+    auto pool = make_pool(2048, 2048);
+    pool->set_low_zone(512 + 1);  // rounds up: block 0, which is the host's, and block 1
+    std::map<bool, u64> low;
+    for (u64 i = 0; i < 1536; ++i) {
+        Mpn mpn = *pool->allocate(VmId(1), Ppn(i * 600));
+        CHECK_FALSE(pool->in_zone(mpn, PageZone::kLow));
+    }
+    const PageRequest request{{VmId(2), Ppn(3)}, PagePurpose::kGuest, PageZone::kLow};
+    std::vector<Mpn> taken;
+    for (u64 i = 0; i < 100; ++i) {
+        taken.push_back(*pool->allocate(request));
+        CHECK(pool->in_zone(taken.back(), PageZone::kLow));
+    }
+    for (u64 i = 0; i < 412; ++i) ++low[pool->in_zone(*pool->allocate(VmId(1), Ppn(i)), PageZone::kLow)];
+    CHECK(low[true] == 412);
+    CHECK_FALSE(pool->allocate(request));
+    pool->release(taken[50], VmId(2), Ppn(3));
+    CHECK(*pool->allocate(request) == taken[50]);
+}
+
+TEST_CASE("pool: a page has at most so many owners, and says so") {
+    auto pool = make_pool(16, 512);
+    Mpn mpn = *pool->allocate(VmId(1), Ppn(0));
+    for (u64 i = 1; i < MachinePool::kMostOwners; ++i) REQUIRE(pool->retain(mpn, VmId(1), Ppn(i)));
+    CHECK_FALSE(pool->retain(mpn, VmId(1), Ppn(9999)));
+    CHECK(pool->owners(mpn).size() == MachinePool::kMostOwners);
+    SeededRandom random(3);
+    std::vector<u64> left;
+    for (u64 i = 0; i < MachinePool::kMostOwners; ++i) left.push_back(i);
+    while (left.size() > 1) {
+        std::swap(left[random.below(left.size())], left.back());
+        pool->release(mpn, VmId(1), Ppn(left.back()));
+        left.pop_back();
+    }
+    CHECK(pool->claim_private(mpn, VmId(1), Ppn(left[0])));
+}
+
+TEST_CASE("pool: a page that a device reads is nobody's to write, though its other owners left") {
+    auto pool = make_pool(16, 512);
+    Mpn mpn = *pool->allocate(VmId(1), Ppn(0));
+    REQUIRE(pool->retain(mpn, VmId(2), Ppn(0)));
+    pool->pin(mpn);
+    pool->release(mpn, VmId(2), Ppn(0));
+    CHECK_FALSE(pool->claim_private(mpn, VmId(1), Ppn(0)));
+    pool->unpin(mpn);
+    CHECK(pool->claim_private(mpn, VmId(1), Ppn(0)));
+}
+
+TEST_CASE("pool: who waits for room is told once, when there is some") {
+    auto pool = make_pool(2, 512);
+    int told = 0;
+    auto tell = [&] { ++told; };
+    pool->when_room(tell);
+    CHECK(told == 1);  // there is room now
+    Mpn a = *pool->allocate(VmId(1), Ppn(0)), b = *pool->allocate(VmId(1), Ppn(1));
+    pool->when_room(tell);
+    pool->when_room(tell);
+    CHECK(told == 1);
+    SECTION("a page was released") { pool->release(a, VmId(1), Ppn(0)); }
+    SECTION("the cap was raised") { pool->set_capacity(3); }
+    SECTION("a dying page lost its pin") {
+        pool->pin(b);
+        pool->release(b, VmId(1), Ppn(1));
+        CHECK(told == 1);
+        pool->unpin(b);
+    }
+    CHECK(told == 3);
+    pool->trim();
+    CHECK(told == 3);
 }

@@ -108,7 +108,7 @@ Ppn frame_buffer(Full& b) {
 /// What a save state holds of the physical map: the frame buffer's place and content.
 void load_frame_buffer(Full& to, Full& from) {
     Ppn place = frame_buffer(from), old = frame_buffer(to);
-    if (old != place) to.memory.guest.move(old, place, VgaMemory::kPages);
+    if (old != place) to.memory.guest.relocate(old, place, VgaMemory::kPages);
     std::vector<u8> page(kPageSize);
     for (u64 i = 0; i < VgaMemory::kPages; ++i) {
         from.memory.guest.peek(start_of(place + i), page);
