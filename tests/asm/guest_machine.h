@@ -58,6 +58,11 @@ class GuestMachine : public MachineBus, public ApicMessageSink, public EoiListen
         }
     }
 
+    /// Called between slices: at an instruction boundary, no vCPU inside guest code.
+    std::function<void()> on_slice;
+    GuestMemory& memory() { return memory_; }
+    u64 retired() const { return cpus_[0]->retired; }
+
     GuestResult run(const std::vector<u8>& image, Slicing slicing, u64 seed) {
         memory_.write(Gpa(kLoad), image);
         Vcpu& first = *cpus_[0];
@@ -154,6 +159,7 @@ class GuestMachine : public MachineBus, public ApicMessageSink, public EoiListen
             if (reason == ExitReason::kWaitPage) cpu.mmu.wait_for_page();
             if (reason == ExitReason::kExclusive) reason = cpu.step_exclusive();
             cpu.safepoint.leave();
+            if (on_slice) on_slice();
             if (reason == ExitReason::kShutdown) {
                 result.shutdown = true;
                 return true;
