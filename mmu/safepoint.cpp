@@ -13,7 +13,8 @@ namespace shadowbox {
 
 namespace {
 thread_local SafepointParticipant* inside_on_this_thread = nullptr;
-/// A sleeping vCPU would collect requests for ever; beyond this many it is told to forget everything.
+/// A sleeping vCPU would collect requests for ever; beyond this many it is told to forget everything, and
+/// reports what it owes.
 constexpr std::size_t kMostPending = 64;
 }  // namespace
 
@@ -156,7 +157,10 @@ u64 SafepointDomain::post(const DropRequest& request, SafepointParticipant* self
             // Outside: it applies the request before its next store, so it has nothing to report, and the
             // kind of request no longer matters.
             pending.back().code_marked = false;
-            if (pending.size() > kMostPending) pending.assign(1, DropRequest{{}, true});
+            if (pending.size() <= kMostPending) continue;
+            // Those that it still owes a report for (posted while it was inside) stay what they are.
+            std::erase_if(pending, [](const DropRequest& old) { return !old.code_marked; });
+            pending.push_back(DropRequest{{}, true});
         }
         for (VcpuMmu* mmu : alone_) mmu->apply(request);
         heard_by_all = !unheard || unheard->load() == 1;

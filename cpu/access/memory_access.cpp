@@ -12,16 +12,22 @@ namespace shadowbox {
 
 namespace {
 
+/// The local APIC's page is the vCPU's own: no bus, no lock.
+bool is_own_apic(const Vcpu& cpu, Gpa gpa) {
+    return cpu.apic->enabled() && (cpu.apic->base() ^ gpa.value) >> kPageShift == 0;
+}
+
 /// Turns what resolve() found into the vCPU's exit; true only for host memory and MMIO.
-bool usable(Vcpu& cpu, const Resolved& found, u64 gva) {
+/// `effect`: an access to a device must not be repeated if the instruction has to start again.
+bool usable(Vcpu& cpu, const Resolved& found, u64 gva, bool effect = false) {
     switch (found.kind) {
         case Resolved::Kind::kHost:
             if (__builtin_expect(cpu.alignment_checked, 0)) cpu.mmu.context()->forget_rights(gva);
             return true;
         case Resolved::Kind::kMmio:
             // Under icount a device must be reached at an exact count: run this instruction alone (design
-            // section 5).
-            if (cpu.exact_time && !cpu.single) {
+            // section 5). So must one that goes on to another page with what it did (device_accesses.h).
+            if ((cpu.exact_time || (effect && !is_own_apic(cpu, found.gpa))) && !cpu.single) {
                 cpu.exit = ExitReason::kSingleInsn;
                 return false;
             }
@@ -69,18 +75,15 @@ bool alignment(Vcpu& cpu, u64 gva, unsigned size, bool supervisor) {
     return cpu.raise(Vector::kAC, 0);
 }
 
-/// The local APIC's page is the vCPU's own: no bus, no lock.
-bool is_own_apic(const Vcpu& cpu, Gpa gpa) {
-    return cpu.apic->enabled() && (cpu.apic->base() ^ gpa.value) >> kPageShift == 0;
-}
-
 u64 device_read(Vcpu& cpu, Gpa gpa, unsigned size) {
-    if (!is_own_apic(cpu, gpa)) return cpu.bus.mmio_read(gpa, size);
+    if (!is_own_apic(cpu, gpa)) return cpu.device_accesses.once([&] { return cpu.bus.mmio_read(gpa, size); });
     u32 value = cpu.apic->mmio_read(static_cast<u32>(gpa.offset()) & ~3u);
     return static_cast<u64>(value) >> (8 * (gpa.value & 3));
 }
 void device_write(Vcpu& cpu, Gpa gpa, unsigned size, u64 value) {
-    if (!is_own_apic(cpu, gpa))
+    if (!is_own_apic(cpu, gpa) && cpu.single)
+        cpu.device_accesses.once([&] { return cpu.bus.mmio_write(gpa, size, value), u64{0}; });
+    else if (!is_own_apic(cpu, gpa))
         cpu.bus.mmio_write(gpa, size, value);
     else if (size >= 4)
         cpu.apic->mmio_write(static_cast<u32>(gpa.offset()), static_cast<u32>(value));
@@ -168,12 +171,12 @@ bool load_slow(Vcpu& cpu, u64 gva, unsigned size, void* value, bool supervisor) 
     if (!canonical(cpu, gva, size, supervisor) || !alignment(cpu, gva, size, supervisor)) return false;
     unsigned first = static_cast<unsigned>(std::min<u64>(size, kPageSize - (gva & kPageOffsetMask)));
     Resolved a = cpu.mmu.resolve(Gva(gva), first, MemoryAccess::kRead, supervisor);
-    if (!usable(cpu, a, gva)) return false;
+    if (!usable(cpu, a, gva, true)) return false;
     Resolved b;
     u64 second = wrap(cpu, gva + first, supervisor);
     if (first < size) {
         b = cpu.mmu.resolve(Gva(second), size - first, MemoryAccess::kRead, supervisor);
-        if (!usable(cpu, b, second)) return false;
+        if (!usable(cpu, b, second, true)) return false;
     }
     read_piece(cpu, gva, a, first, static_cast<u8*>(value));
     // A device call is a safepoint: what was resolved before it may have moved.
@@ -190,12 +193,13 @@ bool store_slow(Vcpu& cpu, u64 gva, unsigned size, const void* value, bool super
     if (!canonical(cpu, gva, size, supervisor) || !alignment(cpu, gva, size, supervisor)) return false;
     unsigned first = static_cast<unsigned>(std::min<u64>(size, kPageSize - (gva & kPageOffsetMask)));
     Resolved a = cpu.mmu.resolve(Gva(gva), first, MemoryAccess::kWrite, supervisor);
-    if (!usable(cpu, a, gva)) return false;
+    const bool crosses = first < size;
+    if (!usable(cpu, a, gva, crosses)) return false;
     Resolved b;
     u64 second = wrap(cpu, gva + first, supervisor);
     if (first < size) {
         b = cpu.mmu.resolve(Gva(second), size - first, MemoryAccess::kWrite, supervisor);
-        if (!usable(cpu, b, second)) return false;
+        if (!usable(cpu, b, second, true)) return false;
     }
     write_piece(cpu, gva, a, first, static_cast<const u8*>(value));
     if (first < size && a.kind == Resolved::Kind::kMmio)

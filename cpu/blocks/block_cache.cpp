@@ -255,12 +255,16 @@ Block* BlockCache::fetch_failed(Vcpu& cpu, const Resolved& code, u64 linear) {
 }
 
 /// Ends a block: a closing cell after instructions that do not jump.
-static void close_block(Block& block, unsigned cells, unsigned bytes) {
+/// The cell behind a block's last instruction goes on to whatever lies there. It is one of the block's where
+/// that instruction does not end it; where it does, the cell still stands there, so that a handler which
+/// after all goes on to the next cell (INS and OUTS without REP) finds the next instruction and never
+/// garbage.
+static void close_block(Block& block, unsigned cells, unsigned bytes, bool ended = false) {
     Insn& last = block.insns[cells];
     last = Insn{};
     last.handler = op_block_end;
     last.rip_offset = static_cast<u16>(bytes);
-    block.cells = static_cast<u16>(cells + 1);
+    block.cells = static_cast<u16>(ended ? cells : cells + 1);
 }
 
 Block* BlockCache::decode_scratch(Vcpu& cpu, const u8* bytes, unsigned available) {
@@ -415,7 +419,6 @@ Block* BlockCache::decode(Vcpu& cpu, u64 linear, Ppn ppn, const u8* host_page) {
     for (unsigned i = 0; i < known; ++i) choose_handler(context, insns[i], dead[i] && i + 1 < cells);
     unsigned count = cells;
     if (!single && cells >= 2 && known == cells) cells = fuse_compare_and_branch(insns, cells);
-    bool jumps = ended;
 
     Block* block = single ? scratch_ : allocate(cells + 1);
     *block = Block{cpu.rip,
@@ -430,7 +433,7 @@ Block* BlockCache::decode(Vcpu& cpu, u64 linear, Ppn ppn, const u8* host_page) {
                    nullptr,
                    nullptr};
     std::copy_n(insns, cells, block->insns);
-    if (!jumps) close_block(*block, cells, bytes);
+    close_block(*block, cells, bytes, ended);
     if (single) {
         block->ppn = kInvalidPpn.value;
         return block;

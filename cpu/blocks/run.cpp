@@ -112,6 +112,7 @@ void Vcpu::step_one() {
     bool had_shadow = interrupt_shadow;
     interrupt_shadow = false;
     pending_dr6 = 0;
+    device_accesses.begin(rip);
     Block* found = blocks->find(*this);
     if (found) {
         block = found;
@@ -125,6 +126,8 @@ void Vcpu::step_one() {
             other_flags &= ~rflags::kRF;
     }
     single = false;
+    device_accesses.end(exit == ExitReason::kWaitPage || exit == ExitReason::kRefused ||
+                        exit == ExitReason::kExclusive);
     if (exit == ExitReason::kNone || exit == ExitReason::kHalt) {
         // Traps after the instruction (SDM 3B 17.2.4): TF as it was before, and data breakpoints. MOV SS
         // holds them back.
@@ -173,7 +176,8 @@ ExitReason Vcpu::run(i64 allowed) {
             break;
         }
         exit = ExitReason::kNone;
-        bool alone_now = interrupt_shadow || (mode & mode_bits::kSingleStep) || need_single_;
+        bool alone_now =
+            interrupt_shadow || (mode & mode_bits::kSingleStep) || need_single_ || device_accesses.held();
         if (alone_now) {
             need_single_ = false;
             step_one();
@@ -220,8 +224,8 @@ bool Vcpu::serve_attention() {
     safepoint.attention.fetch_and(~u32{SafepointParticipant::kAttentionInterrupt}, std::memory_order_acq_rel);
     check_interrupts_ = false;
     interrupt_latched = interrupt_waiting();  // behind this point whoever adds something asks for attention
-    if (wait_for_sipi_ || interrupt_shadow) {
-        check_interrupts_ = interrupt_shadow;
+    if (wait_for_sipi_ || interrupt_shadow || device_accesses.held()) {
+        check_interrupts_ = interrupt_shadow || device_accesses.held();
         if (!wait_for_sipi_) return true;
     }
     return deliver_pending_interrupt();

@@ -148,7 +148,10 @@ void Jit::run_cell(Jit* jit, Block* cell, Frame* frame) {
         if (cpu.budget > 0 && !cpu.safepoint.attention.load(std::memory_order_relaxed))
             cpu.interrupt_shadow = false;
     }
-    // An instruction that ends its block set RIP. A shadow that it casts holds at least for the next
+    // An instruction that ends its block set RIP, or went on to the cell behind it: then what lies there is
+    // next.
+    if (cell->cells == 1 && jit->cell_done_) cpu.rip = next_rip(cpu, cell->insns);
+    // A shadow that it casts holds at least for the next
     // instruction. Whatever else must be looked at first is run()'s.
     bool ended = cell->cells == 1 && cpu.exit == ExitReason::kNone && cpu.budget > 0 &&
                  cpu.mode == cell->mode && !cpu.safepoint.attention.load(std::memory_order_relaxed);

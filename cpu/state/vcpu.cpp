@@ -50,6 +50,7 @@ void Vcpu::reset(bool init) {
     dr[7] = 0x400;
     cpl = 0;
     interrupt_shadow = nmi_blocked = halted = false;
+    device_accesses.clear();
     pkru = 0;
     held_event_.reset();
     if (!init) {

@@ -14,6 +14,7 @@
 #include "core/inspect.h"
 #include "core/seeded_random.h"
 #include "cpu/decode/insn.h"
+#include "cpu/state/device_accesses.h"
 #include "cpu/state/fault.h"
 #include "cpu/state/flags.h"
 #include "cpu/state/registers.h"
@@ -254,6 +255,9 @@ class Vcpu {
     i64 run_start_budget_ = 0;
     u64 code_limit_bits();                      ///< mode.cpp
     std::unordered_map<u32, u32> code_limits_;  ///< numbers of CS limits other than 4 GiB and 64 KiB
+
+ public:
+    DeviceAccesses device_accesses;  ///< of the instruction that runs alone
 };
 
 }  // namespace shadowbox

@@ -1,7 +1,10 @@
 // SPDX-License-Identifier: MIT
 // Boots a kernel while a thread remaps its pages at random: moves between machine pages, merges zeros, shares
-// equal pages copy-on-write, breaks them again. Prints the guest's console on stdout and the counts on
-// stderr. usage: remap_boot [--jit] SEED VCPUS KERNEL INITRD APPEND
+// equal pages copy-on-write, breaks them again, evicts any page (page tables and code too) to a pager that
+// makes everybody wait, gives pages up to be frozen, sampled, staged; epochs end in between. Prints the
+// guest's console on stdout and the counts on stderr, under --icount also instructions and memory hash, which
+// are those of an unmanaged run (--calm). usage: remap_boot [--jit] [--icount] [--calm] SEED VCPUS KERNEL
+// INITRD APPEND
 #include <atomic>
 #include <cstdio>
 #include <cstdlib>
@@ -13,6 +16,7 @@
 #include "cpu/state/vcpu.h"
 #include "devices/serial/char_backend.h"
 #include "mmu/remap.h"
+#include "tests/shelf_pager.h"
 #include "vmm/machine/host.h"
 #include "vmm/machine/virtual_machine.h"
 
@@ -27,47 +31,118 @@ struct Console final : CharBackend {
     }
 };
 
-/// REMAP_ONLY=0 to 3 in the environment: merge, share, duplicate or move alone, to find a fault.
-const int only = getenv("REMAP_ONLY") ? atoi(getenv("REMAP_ONLY")) : -1;
-struct Counts {
-    u64 batches = 0, done = 0, skipped = 0;
-};
+enum Kind { kMergeZero, kShare, kDuplicate, kMove, kEvict, kEvictShared, kStage, kFreeze, kSample, kKinds };
+constexpr const char* kNames[kKinds + 1] = {"merged",  "shared",         "duplicated", "moved",
+                                            "evicted", "evicted shared", "staged",     "frozen",
+                                            "sampled", "evicted staged"};
 
-void remap_at_random(VirtualMachine& vm, SeededRandom& random, Counts& counts) {
-    GuestMemory& memory = vm.memory();
-    u64 pages = vm.config().memory_bytes / kPageSize;
-    RemapBatch batch;
-    unsigned size = 1 + static_cast<unsigned>(random.below(128));
-    // Half of the batches stay near one place, where pages are likely to be in use together.
-    u64 base = random.below(pages), spread = random.one_in(2) ? 256 : pages;
-    for (unsigned i = 0; i < size; ++i) {
-        Ppn ppn((base + random.below(spread)) % pages);
-        unsigned kind = only >= 0 ? static_cast<unsigned>(only) : static_cast<unsigned>(random.below(5));
-        switch (kind) {
-            case 0: batch.merge_zero(memory, ppn); break;
-            case 1: batch.share(memory, ppn, memory, Ppn((base + random.below(spread)) % pages)); break;
-            case 2: batch.duplicate(memory, ppn); break;
-            default: batch.move(memory, ppn); break;
-        }
+/// REMAP_ONLY=kind in the environment: one kind alone, to find a fault.
+const int only = getenv("REMAP_ONLY") ? atoi(getenv("REMAP_ONLY")) : -1;
+
+class Remapper {
+ public:
+    Remapper(VirtualMachine& vm, test::ShelfPager& pager, u64 seed)
+        : memory_(vm.memory()), pager_(pager), random_(seed), pages_(vm.config().memory_bytes / kPageSize) {}
+    ~Remapper() {
+        for (Mpn mpn : frozen_) memory_.pool().release(mpn, VmId(0), Ppn(mpn.value));
     }
-    batch.run();
-    ++counts.batches;
-    counts.done += batch.done();
-    counts.skipped += size - batch.done();
-}
+
+    void run_batch() {
+        RemapBatch batch;
+        std::vector<unsigned> kinds;
+        for (StagedPage& page : staged_) {
+            const PmapEntry entry = pager_.put(page.content());
+            batch.evict_staged(std::move(page), entry);
+            kinds.push_back(kKinds);
+        }
+        staged_.clear();
+        std::vector<FreezePage*> freezes;
+        std::vector<StagePage*> stages;
+        // Half of the batches stay near one place, where pages are likely to be in use together.
+        const u64 base = random_.below(pages_), spread = random_.one_in(2) ? 256 : pages_;
+        for (u64 size = 1 + random_.below(128); size > 0; --size) {
+            const Ppn ppn((base + random_.below(spread)) % pages_);
+            kinds.push_back(only >= 0 ? static_cast<unsigned>(only)
+                                      : static_cast<unsigned>(random_.below(kKinds)));
+            switch (kinds.back()) {
+                case kMergeZero: batch.merge_zero(memory_, ppn); break;
+                case kShare:
+                    batch.share(memory_, ppn, memory_, Ppn((base + random_.below(spread)) % pages_));
+                    break;
+                case kDuplicate: batch.duplicate(memory_, ppn); break;
+                case kMove: batch.move(memory_, ppn); break;
+                case kEvict:
+                    batch.evict(memory_, ppn,
+                                [&](std::span<const u8, kPageSize> page) { return pager_.put(page.data()); });
+                    break;
+                case kEvictShared: {
+                    const PmapEntry entry = memory_.pmap().load_stable(ppn);
+                    const Mpn mpn =
+                        entry.state() == PageState::kShared ? entry.mpn() : memory_.pool().zero_page();
+                    batch.evict_shared(
+                        memory_.pool(), mpn, [&](VmId vm) { return vm == memory_.vm() ? &memory_ : nullptr; },
+                        [&](std::span<const u8, kPageSize> page, u64 owners) {
+                            return pager_.put(page.data(), owners);
+                        });
+                    break;
+                }
+                case kStage: stages.push_back(&batch.stage(memory_, ppn)); break;
+                case kFreeze: freezes.push_back(&batch.freeze(memory_, ppn)); break;
+                default: batch.sample(memory_, ppn); break;
+            }
+        }
+        batch.run();
+        for (std::size_t i = 0; i < kinds.size(); ++i) {
+            const bool done = batch.result(i) == RemapResult::kDone;
+            ++(done ? done_[kinds[i]] : skipped_);
+        }
+        for (FreezePage* freeze : freezes) {
+            if (freeze->result() == RemapResult::kDone) frozen_.push_back(freeze->mpn());
+        }
+        for (StagePage* stage : stages) {
+            if (stage->result() == RemapResult::kDone) staged_.push_back(stage->take());
+        }
+        while (frozen_.size() > 64) {
+            memory_.pool().release(frozen_.back(), VmId(0), Ppn(frozen_.back().value));
+            frozen_.pop_back();
+        }
+        if (random_.one_in(16)) memory_.next_epoch();
+        ++batches_;
+    }
+    void report(const char* seed) const {
+        fprintf(stderr, "seed %s: %lu batches", seed, batches_);
+        for (unsigned kind = 0; kind <= kKinds; ++kind)
+            fprintf(stderr, ", %lu %s", done_[kind], kNames[kind]);
+        fprintf(stderr, ", %lu skipped, %lu brought back\n", skipped_, pager_.filled());
+    }
+
+ private:
+    GuestMemory& memory_;
+    test::ShelfPager& pager_;
+    SeededRandom random_;
+    const u64 pages_;
+    std::vector<Mpn> frozen_;
+    std::vector<StagedPage> staged_;
+    u64 batches_ = 0, skipped_ = 0, done_[kKinds + 1] = {};
+};
 
 }  // namespace
 
 int main(int argc, char** argv) {
-    const bool jit = argc > 1 && strcmp(argv[1], "--jit") == 0;
-    argc -= jit;
-    argv += jit;
+    bool jit = false, icount = false, calm = false;
+    for (; argc > 1 && argv[1][0] == '-'; --argc, ++argv) {
+        jit |= strcmp(argv[1], "--jit") == 0;
+        icount |= strcmp(argv[1], "--icount") == 0;
+        calm |= strcmp(argv[1], "--calm") == 0;
+    }
     if (argc != 6) {
-        fprintf(stderr, "usage: remap_boot [--jit] SEED VCPUS KERNEL INITRD APPEND\n");
+        fprintf(stderr, "usage: remap_boot [--jit] [--icount] [--calm] SEED VCPUS KERNEL INITRD APPEND\n");
         return 2;
     }
     init_logging(false);
     HostConfig host_config;
+    host_config.icount = icount;
+    host_config.seed = 1;
     MachineConfig config;
     config.name = "remapped";
     config.memory_bytes = 256u << 20;
@@ -77,25 +152,34 @@ int main(int argc, char** argv) {
     config.append = argv[5];
     config.no_reboot = true;
     config.jit = jit;
-    auto host = Host::create(host_config, config.memory_bytes);
+    // Room for what the remapper has frozen, beside what the guest has.
+    host_config.pool_bytes = config.memory_bytes + (96u << 20);
+    auto pager = std::make_shared<test::ShelfPager>(1);
+    auto host = Host::create(host_config, config.memory_bytes, pager);
     if (!host) return fprintf(stderr, "%s\n", host.error().text().c_str()), 2;
     Console console;
     auto vm = (*host)->add(config, {{&console}, {}});
     if (!vm) return fprintf(stderr, "%s\n", vm.error().text().c_str()), 2;
 
     std::atomic<bool> ending{false};
-    Counts counts;
-    (*host)->start_all();
-    std::thread remapper([&] {
-        SeededRandom random(strtoull(argv[1], nullptr, 0));
-        while (!ending) remap_at_random(**vm, random, counts);
+    // Ends with the guest's power, not after its memory is gone.
+    (*vm)->set_observer([&](VmEvent event) {
+        if (event == VmEvent::kEnded) ending = true;
     });
+    std::thread remapper([&] {
+        Remapper remap(**vm, *pager, strtoull(argv[1], nullptr, 0));
+        while (!ending && !calm) remap.run_batch();
+        remap.report(argv[1]);
+    });
+    (*host)->start_all();
     (*host)->wait_all();
     ending = true;
     remapper.join();
-    int status = (*vm)->exit_status();
+    const int status = (*vm)->exit_status();
+    if (icount) {
+        fprintf(stderr, "retired %lu memory %016lx\n", static_cast<unsigned long>((*vm)->record().retired),
+                static_cast<unsigned long>((*vm)->record().memory_hash));
+    }
     (*host)->stop_all();
-    fprintf(stderr, "seed %s: %lu batches, %lu pages remapped, %lu skipped\n", argv[1], counts.batches,
-            counts.done, counts.skipped);
     return status;
 }

@@ -121,10 +121,15 @@ struct Ins {
     static bool once(Vcpu& cpu, const Insn& insn, i64 step) {
         u64 to;
         u16 port = static_cast<u16>(cpu.gpr[kRdx]);
+        if (!cpu.single) {
+            cpu.exit = ExitReason::kSingleInsn;  // the page may go while the port is read: device_accesses.h
+            return false;
+        }
         if (!target_address(cpu, insn, sizeof(T), MemoryAccess::kWrite, to)) return false;
         if (!io_allowed(cpu, port, sizeof(T)) || !probe_write(cpu, to, sizeof(T))) return false;
         ++cpu.counters.port_io;
-        if (!store<T>(cpu, to, static_cast<T>(cpu.bus.port_read(port, sizeof(T))))) return false;
+        const u64 value = cpu.device_accesses.once([&] { return cpu.bus.port_read(port, sizeof(T)); });
+        if (!store<T>(cpu, to, static_cast<T>(value))) return false;
         advance(cpu, kRdi, insn, step);
         return true;
     }
