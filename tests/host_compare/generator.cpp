@@ -213,7 +213,9 @@ void Generator::settle_lanes(TestCase& c, const OpcodeRow& row, const Insn& insn
 }
 
 void Generator::settle_implicit(TestCase& c, const OpcodeRow& row, const Insn& insn, u64 target) {
+    // What a narrower address or count must ignore.
     auto widen = [&](u64 value) {
+        if (insn.asize == 1) return static_cast<u16>(value) | random_() << 16;
         return insn.asize == 2 && !mode32_ && random_.chance(30) ? static_cast<u32>(value) | random_() << 32
                                                                  : value;
     };
@@ -254,7 +256,7 @@ void Generator::settle_implicit(TestCase& c, const OpcodeRow& row, const Insn& i
     } else if (has_operand(row, Operand::Gv) && row.map == OpMap::M0F && (row.opcode & 0xC7) == 0x83) {
         set(c, insn.reg, random_.below(4000) - 2000);  // BT and its kin: a bit string near by
     } else if (named(row, "loop") || named(row, "loope") || named(row, "loopne") || named(row, "jrcxz")) {
-        set(c, kRcx, random_.below(3));
+        set(c, kRcx, widen(random_.below(3)));
     }
 }
 
