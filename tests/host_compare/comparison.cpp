@@ -185,10 +185,11 @@ std::string difference(const TestCase& c, const Outcome& n, const Outcome& e, u3
     return text;
 }
 
-Judgement judge(const TestCase& c, const Outcome& native, const Outcome& emulated, const Sides& sides) {
+Judgement judge(const TestCase& c, const Outcome& native, const Outcome& emulated, EmulatedSide& reference,
+                const HostCpu& host) {
     Judgement judgement{Judgement::kNone, difference(c, native, emulated)};
     if (judgement.what.empty()) return judgement;
-    WildPath path = wild_path(c, sides.reference.executed(c), emulated.end.rip, sides.host);
+    WildPath path = wild_path(c, reference.executed(c), emulated.end.rip, host);
     if (!path.left_sequence) return judgement;
     if (path.left_out)
         judgement.skip = Judgement::kLandedOnRowLeftOut;
@@ -199,79 +200,25 @@ Judgement judge(const TestCase& c, const Outcome& native, const Outcome& emulate
     return judgement;
 }
 
-std::string run_once(const TestCase& c, const Sides& sides, Outcome& native, Outcome& guest) {
-    sides.worker.shared().cases[0] = c;
-    sides.worker.shared().count = 1;
-    sides.worker.run();
-    native = sides.worker.shared().outcomes[0];
-    sides.emulated.run(c, guest);
-    if (native.kind != Outcome::kException) return "";
-    Judgement judgement = judge(c, native, guest, sides);
-    return judgement.skip ? "" : judgement.what;
-}
-
-TestCase minimise(const TestCase& start, const Sides& sides, const Generator& generator) {
-    static Outcome native, guest;
-    TestCase best = start;
-    auto keep = [&](const TestCase& tried) {
-        if (run_once(tried, sides, native, guest).empty()) return false;
-        best = tried;
-        return true;
-    };
-    for (bool smaller = true; smaller && best.insns > 1;) {
-        smaller = false;
-        for (unsigned drop = 0; drop < best.insns && !smaller; ++drop) {
-            TestCase tried = best;
-            unsigned from = best.starts[drop] - best.code_offset,
-                     to = best.starts[drop + 1] - best.code_offset;
-            memmove(tried.code + from, tried.code + to, tried.code_size - to);
-            tried.code_size -= to - from;
-            for (unsigned i = drop; i + 1 < tried.insns; ++i) tried.row[i] = tried.row[i + 1];
-            --tried.insns;
-            smaller = generator.redo_flags(tried) && keep(tried);
-        }
-    }
-    for (unsigned i = 0; i < 16; ++i) {
-        TestCase tried = best;
-        tried.start.gpr[i] = 0;
-        if (best.start.gpr[i] && generator.redo_flags(tried)) keep(tried);
-    }
-    for (unsigned i = 0; i < 16; ++i) {
-        TestCase tried = best;
-        memset(tried.start.fx + 160 + 16 * i, 0, 16);
-        keep(tried);
-        tried = best;
-        memset(tried.start.ymm_high + 16 * i, 0, 16);
-        keep(tried);
-    }
-    TestCase tried = best;
-    tried.start.flags = 0x202;
-    keep(tried);
-    tried = best;
-    tried.patches = 0;
-    keep(tried);
-    tried = best;
-    u16 control = 0x37F;
-    memset(tried.start.fx + 2, 0, 3);
-    memcpy(tried.start.fx, &control, 2);
-    keep(tried);
-    return best;
-}
-
 std::string disassemble(const TestCase& c) {
     std::string text;
     csh handle;
     if (cs_open(CS_ARCH_X86, c.mode32 ? CS_MODE_32 : CS_MODE_64, &handle) != CS_ERR_OK) return text;
-    for (unsigned i = 0; i < c.insns; ++i) {
-        unsigned at = c.starts[i] - c.code_offset, size = c.starts[i + 1] - c.starts[i];
+    // The end of instruction `i` of the sequence; a program has no such list, Capstone finds its way.
+    unsigned at = 0;
+    for (unsigned i = 0; at < c.code_size; ++i) {
+        bool listed = i < c.insns;
+        unsigned size = listed ? c.starts[i + 1] - c.starts[i] : c.code_size - at;
+        cs_insn* insn = nullptr;
+        std::size_t count = cs_disasm(handle, c.code + at, size, kCode + c.code_offset + at, 1, &insn);
+        if (!listed) size = count ? insn->size : 1;
         std::string bytes;
         for (unsigned n = 0; n < size; ++n) bytes += fmt::format("{:02x} ", c.code[at + n]);
-        cs_insn* insn = nullptr;
-        std::size_t count = cs_disasm(handle, c.code + at, size, kCode + c.starts[i], 1, &insn);
-        text +=
-            fmt::format("  {:x}: {:<46}{} {}   (row {})\n", kCode + c.starts[i], bytes,
-                        count ? insn->mnemonic : "?", count ? insn->op_str : "", kOpcodeRows[c.row[i]].name);
+        text += fmt::format("  {:x}: {:<46}{} {}", kCode + c.code_offset + at, bytes,
+                            count ? insn->mnemonic : "?", count ? insn->op_str : "");
+        text += listed ? fmt::format("   (row {})\n", kOpcodeRows[c.row[i]].name) : "\n";
         if (count) cs_free(insn, count);
+        at += size;
     }
     cs_close(&handle);
     return text;

@@ -9,7 +9,7 @@
 #include <sstream>
 #include <vector>
 
-#include "row_use.h"
+#include "sequences/row_use.h"
 
 namespace shadowbox::compare {
 

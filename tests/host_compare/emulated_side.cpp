@@ -6,8 +6,7 @@
 #include "cpu/blocks/block.h"
 #include "cpu/decode/decoder.h"
 #include "cpu/jit/jit.h"
-#include "native_worker.h"
-#include "random_source.h"
+#include "sequences/random_source.h"
 
 namespace shadowbox::compare {
 
@@ -122,7 +121,7 @@ void EmulatedSide::load(const TestCase& c) {
     cpu.rip = c.start.rip;
     cpu.cpl = 3;
     if (c.mode32)
-        cpu.seg[kCs] = {0x23, 0xC0FB, 0xFFFFFFFF, 0};
+        cpu.seg[kCs] = {c.start.cs, 0xC0FB, 0xFFFFFFFF, 0};
     else
         cpu.seg[kCs] = {0x33, 0xA0FB, 0xFFFFFFFF, 0};
     for (Seg s : {kSs, kDs, kEs, kFs, kGs}) cpu.seg[s] = {0x2B, 0xC0F3, 0xFFFFFFFF, 0};

@@ -12,7 +12,7 @@
 #include "cpu/state/cpu_model.h"
 #include "cpu/state/vcpu.h"
 #include "mmu/zero_fill_pager.h"
-#include "test_case.h"
+#include "sequences/test_case.h"
 
 namespace shadowbox::compare {
 

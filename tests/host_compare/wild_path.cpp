@@ -3,7 +3,7 @@
 
 #include <algorithm>
 
-#include "flag_effects.h"
+#include "sequences/flag_effects.h"
 
 namespace shadowbox::compare {
 

@@ -7,8 +7,8 @@
 #include <vector>
 
 #include "emulated_side.h"
-#include "row_use.h"
-#include "test_case.h"
+#include "sequences/row_use.h"
+#include "sequences/test_case.h"
 
 namespace shadowbox::compare {
 

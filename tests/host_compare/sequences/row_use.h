@@ -17,20 +17,22 @@ enum class RowUse : u8 {
     kVendor,     ///< this host's vendor answers otherwise than the emulated processor, or leaves it undefined
 };
 
+/// What of a real CPU decides which rows can be compared with it: this host's, or that of a recording.
 struct HostCpu {
-    HostCpu();
+    /// Of this host (host_cpu.cpp; x86 only).
+    static HostCpu here();
     /// The host that compares most: AMD with every feature. Coverage is counted for it.
     static HostCpu reference() {
         HostCpu host;
-        host.amd = host.all_ = true;
+        host.amd = host.all = true;
         return host;
     }
-    bool amd = false;
     bool has(OpFeature feature) const;
 
- private:
-    bool all_ = false;
-    unsigned leaf1_ecx_ = 0, leaf7_ebx_ = 0, extended_ecx_ = 0;
+    bool amd = false;
+    bool all = false;  ///< every feature
+    bool v3 = false;   ///< AVX, AVX2, FMA and F16C, and an operating system that keeps YMM registers
+    u32 leaf1_ecx = 0, leaf7_ebx = 0, extended_ecx = 0;
 };
 
 RowUse row_use(const OpcodeRow& row, bool mode32, const HostCpu& host);

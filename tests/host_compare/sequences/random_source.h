@@ -13,6 +13,13 @@ class RandomSource {
  public:
     RandomSource(u64 seed, u64 number)
         : state_(seed * 0x9E3779B97F4A7C15 + number * 0xD1B54A32D192ED03 + 1) {}
+    /// Goes on where a source of that state was.
+    static RandomSource at(u64 state) {
+        RandomSource source(0, 0);
+        source.state_ = state;
+        return source;
+    }
+    u64 state() const { return state_; }
     u64 operator()() {  // splitmix64
         u64 z = state_ += 0x9E3779B97F4A7C15;
         z = (z ^ z >> 30) * 0xBF58476D1CE4E5B9;

@@ -4,7 +4,7 @@
 #include <algorithm>
 #include <cstring>
 
-#include "generator.h"
+#include "sequences/generator.h"
 
 namespace shadowbox::compare {
 

@@ -1,11 +1,7 @@
 // SPDX-License-Identifier: MIT
-#include "row_use.h"
-
-#include <cpuid.h>
+#include "sequences/row_use.h"
 
 #include <cstring>
-
-#include "cpu/state/cpu_model.h"
 
 namespace shadowbox::compare {
 
@@ -77,43 +73,34 @@ bool harmless_system(const OpcodeRow& row) {
 
 }  // namespace
 
-HostCpu::HostCpu() {
-    unsigned a, b = 0, c, d;
-    __get_cpuid(0, &a, &b, &c, &d);
-    amd = b == 0x68747541;  // "Auth"
-    __get_cpuid(1, &a, &b, &leaf1_ecx_, &d);
-    __get_cpuid_count(7, 0, &a, &leaf7_ebx_, &c, &d);
-    __get_cpuid(0x80000001, &a, &b, &extended_ecx_, &d);
-}
-
 bool HostCpu::has(OpFeature feature) const {
-    if (all_) return true;
+    if (all) return true;
     auto bit = [](unsigned word, unsigned n) { return static_cast<bool>(word >> n & 1); };
     switch (feature) {
-        case OpFeature::Sse3: return bit(leaf1_ecx_, 0);
-        case OpFeature::Pclmul: return bit(leaf1_ecx_, 1);
-        case OpFeature::Ssse3: return bit(leaf1_ecx_, 9);
-        case OpFeature::Cx16: return bit(leaf1_ecx_, 13);
-        case OpFeature::Sse41: return bit(leaf1_ecx_, 19);
-        case OpFeature::Sse42: return bit(leaf1_ecx_, 20);
-        case OpFeature::Movbe: return bit(leaf1_ecx_, 22);
-        case OpFeature::Popcnt: return bit(leaf1_ecx_, 23);
-        case OpFeature::Aes: return bit(leaf1_ecx_, 25);
-        case OpFeature::Fsgsbase: return bit(leaf7_ebx_, 0);
-        case OpFeature::Bmi1: return bit(leaf7_ebx_, 3);
-        case OpFeature::Bmi2: return bit(leaf7_ebx_, 8);
-        case OpFeature::Invpcid: return bit(leaf7_ebx_, 10);
-        case OpFeature::Adx: return bit(leaf7_ebx_, 19);
-        case OpFeature::Smap: return bit(leaf7_ebx_, 20);
-        case OpFeature::Clflushopt: return bit(leaf7_ebx_, 23);
-        case OpFeature::Clwb: return bit(leaf7_ebx_, 24);
-        case OpFeature::Sha: return bit(leaf7_ebx_, 29);
-        case OpFeature::Lzcnt: return bit(extended_ecx_, 5);
-        case OpFeature::Prefetchw: return bit(extended_ecx_, 8);
+        case OpFeature::Sse3: return bit(leaf1_ecx, 0);
+        case OpFeature::Pclmul: return bit(leaf1_ecx, 1);
+        case OpFeature::Ssse3: return bit(leaf1_ecx, 9);
+        case OpFeature::Cx16: return bit(leaf1_ecx, 13);
+        case OpFeature::Sse41: return bit(leaf1_ecx, 19);
+        case OpFeature::Sse42: return bit(leaf1_ecx, 20);
+        case OpFeature::Movbe: return bit(leaf1_ecx, 22);
+        case OpFeature::Popcnt: return bit(leaf1_ecx, 23);
+        case OpFeature::Aes: return bit(leaf1_ecx, 25);
+        case OpFeature::Fsgsbase: return bit(leaf7_ebx, 0);
+        case OpFeature::Bmi1: return bit(leaf7_ebx, 3);
+        case OpFeature::Bmi2: return bit(leaf7_ebx, 8);
+        case OpFeature::Invpcid: return bit(leaf7_ebx, 10);
+        case OpFeature::Adx: return bit(leaf7_ebx, 19);
+        case OpFeature::Smap: return bit(leaf7_ebx, 20);
+        case OpFeature::Clflushopt: return bit(leaf7_ebx, 23);
+        case OpFeature::Clwb: return bit(leaf7_ebx, 24);
+        case OpFeature::Sha: return bit(leaf7_ebx, 29);
+        case OpFeature::Lzcnt: return bit(extended_ecx, 5);
+        case OpFeature::Prefetchw: return bit(extended_ecx, 8);
         case OpFeature::Avx:
         case OpFeature::Avx2:
         case OpFeature::Fma:
-        case OpFeature::F16c: return host_runs_v3();
+        case OpFeature::F16c: return v3;
         default: return true;
     }
 }

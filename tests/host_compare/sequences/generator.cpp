@@ -1,24 +1,22 @@
 // SPDX-License-Identifier: MIT
-#include "generator.h"
+#include "sequences/generator.h"
 
 #include <cstring>
 
 #include "cpu/state/vcpu.h"
-#include "flag_effects.h"
+#include "sequences/flag_effects.h"
+#include "sequences/sequence.h"
+#include "sequences/start_state.h"
 
 namespace shadowbox::compare {
 
 namespace {
 constexpr unsigned kRspNumber = kRsp;
-u64 mode_of(bool mode32) {
-    return mode_bits::kProtected | mode_bits::kLongMode | mode_bits::kStack32 |
-           (mode32 ? mode_bits::kCode32 : mode_bits::kLong64);
-}
 }  // namespace
 
 Generator::Generator(const CpuModel& model, const HostCpu& host, bool low_page, Modes modes,
-                     const char* only_name, bool only_avx)
-    : model_(model), host_(host), low_page_(low_page), modes_(modes) {
+                     const char* only_name, bool only_avx, u16 selector32)
+    : model_(model), host_(host), low_page_(low_page), modes_(modes), selector32_(selector32) {
     for (unsigned mode32 = 0; mode32 < 2; ++mode32) {
         for (u16 i = 0; i < kOpcodeRowCount; ++i) {
             const OpcodeRow& row = kOpcodeRows[i];
@@ -31,6 +29,10 @@ Generator::Generator(const CpuModel& model, const HostCpu& host, bool low_page, 
         }
         if (general_[mode32].empty()) general_[mode32] = all_[mode32];
     }
+}
+
+void Generator::restrict_to(u16 row) {
+    for (auto* rows : {&all_[0], &all_[1], &general_[0], &general_[1]}) *rows = {row};
 }
 
 void Generator::set(TestCase& c, unsigned reg, u64 value) {
@@ -50,81 +52,7 @@ void Generator::patch(TestCase& c, u64 linear, const void* bytes, u8 size) {
 u64 Generator::code_target() { return kCode + random_.below(kCodeSize); }
 
 u64 Generator::memory_target(bool aligned, bool address16) {
-    if (address16 && low_page_) return kLow + 64 + random_.below(kLowSize - 700);
-    u64 align = aligned ? (random_.chance(93) ? ~u64{15} : ~u64{0}) : random_.chance(50) ? ~u64{7} : ~u64{0};
-    u64 near = 1 + random_.below(aligned || avx_ ? 40 : 15);
-    u64 pick = random_.below(100);
-    if (pick < 72) return (kData + 64 + random_.below(kDataSize - 700)) & align;
-    if (pick < 79) return (kData + 0x1000 - near) & (random_.chance(30) ? align : ~u64{0});
-    if (pick < 84) return kReadOnly - near;
-    if (pick < 87) return kReadOnly + random_.below(0x800);
-    if (pick < 89) return kReadOnly + kReadOnlySize - near;
-    if (pick < 92) return kData - near;
-    if (pick < 94) return 0x24000000 + random_.below(0x10000);
-    if (pick < 95) return kCode + 0x100 + random_.below(0x800);
-    if (pick < 97) return kStack + random_.below(kStackSize);
-    if (mode32_) return pick < 98 ? 0xFFFFFFFF - random_.below(16) : random_();
-    if (pick < 98) return 0x0000800000000000 - 8 + random_.below(16);
-    if (pick < 99) return 0xFFFF800000000000 - random_.below(40) + random_.below(40);
-    return random_();
-}
-
-void Generator::start_state(TestCase& c) {
-    c = TestCase{};
-    c.mode32 = mode32_;
-    c.memory_seed = random_();
-    MachineState& s = c.start;
-    for (unsigned i = 0; i < 16; ++i) {
-        if (mode32_ && i >= 8) continue;
-        u64 value = random_.chance(70)   ? random_.integer()
-                    : random_.chance(70) ? kData + random_.below(kDataSize - 64)
-                                         : code_target();
-        s.gpr[i] = mode32_ ? static_cast<u32>(value) : value;
-    }
-    s.gpr[kRspNumber] = kStack + 0x800 + random_.below(0x400) * (random_.chance(80) ? 1 : 0);
-    if (random_.chance(80)) s.gpr[kRspNumber] &= ~u64{7};
-    if (random_.chance(6))
-        s.gpr[kRspNumber] =
-            random_.chance(50) ? kStack + random_.below(16) : kStack + kStackSize - random_.below(16);
-    if (random_.chance(2)) s.gpr[kRspNumber] = memory_target(false, false);
-    if (mode32_) s.gpr[kRspNumber] = static_cast<u32>(s.gpr[kRspNumber]);
-    s.flags = 0x202 | (random_() & rflags::kArithmetic) | (random_.chance(20) ? rflags::kDF : 0) |
-              (random_.chance(1) ? rflags::kAC : 0);
-    s.cs = mode32_ ? 0x23 : 0x33;
-
-    u16 control = static_cast<u16>((random_() & 0xF00) | 0x7F), status = static_cast<u16>(random_() & 0x7F3F);
-    if (random_.chance(50)) control |= 0x300;
-    if (random_.chance(6)) {
-        control = static_cast<u16>(control & ~(random_() & 0x3F));
-        if (random_.chance(70)) status &= static_cast<u16>(control | ~0x3F);  // mostly nothing pending
-    }
-    status = static_cast<u16>(status & ~0x8080);
-    if (status & ~control & 0x3F) status |= 0x8080;
-    u8 tags = static_cast<u8>(random_());
-    if (random_.chance(60)) tags = static_cast<u8>(~(1u << (((status >> 11) - 1) & 7)));
-    if (random_.chance(10)) tags = 0xFF;
-    u32 mxcsr = 0x1F80 | static_cast<u32>(random_() & 0x603F) |
-                (random_.chance(75) ? 0 : static_cast<u32>(random_() & 0x8040));
-    if (random_.chance(5)) mxcsr &= ~static_cast<u32>(random_() & 0x1F80);
-    memcpy(s.fx, &control, 2);
-    memcpy(s.fx + 2, &status, 2);
-    s.fx[4] = tags;
-    memcpy(s.fx + 24, &mxcsr, 4);
-    bool mmx = random_.chance(30);
-    for (unsigned i = 0; i < 8; ++i) {
-        if (mmx)
-            random_.vector(s.fx + 32 + 16 * i, 8), s.fx[40 + 16 * i] = s.fx[41 + 16 * i] = 0xFF;
-        else
-            random_.extended(s.fx + 32 + 16 * i);
-    }
-    for (unsigned i = 0; i < 16; ++i) random_.vector(s.fx + 160 + 16 * i, 16);
-    if (host_.has(OpFeature::Avx))
-        for (unsigned i = 0; i < 16; ++i) random_.vector(s.ymm_high + 16 * i, 16);
-    u64 place = random_.below(kCodeSize - 200) + 100;
-    if (random_.chance(8)) place = 0x1000 - random_.below(20);
-    if (random_.chance(3)) place = kCodeSize - random_.below(20) - 1;
-    c.code_offset = static_cast<unsigned>(place);
-    s.rip = kCode + place;
+    return data_address(random_, mode32_, avx_, aligned, address16 && low_page_);
 }
 
 void Generator::settle_memory(TestCase& c, const OpcodeRow& row, const Insn& insn, Encoded& e, u64 target) {
@@ -153,7 +81,7 @@ void Generator::settle_memory(TestCase& c, const OpcodeRow& row, const Insn& ins
 }
 
 void Generator::fill_target(TestCase& c, const OpcodeRow& row, u64 target) {
-    u8 bytes[32];
+    u8 bytes[32] = {};
     auto hit = [&](Operand operand) { return has_operand(row, operand); };
     if (hit(Operand::Mf80)) {
         random_.extended(bytes);
@@ -213,7 +141,9 @@ void Generator::settle_lanes(TestCase& c, const OpcodeRow& row, const Insn& insn
 }
 
 void Generator::settle_implicit(TestCase& c, const OpcodeRow& row, const Insn& insn, u64 target) {
+    // What a narrower address or count must ignore.
     auto widen = [&](u64 value) {
+        if (insn.asize == 1) return static_cast<u16>(value) | random_() << 16;
         return insn.asize == 2 && !mode32_ && random_.chance(30) ? static_cast<u32>(value) | random_() << 32
                                                                  : value;
     };
@@ -254,7 +184,7 @@ void Generator::settle_implicit(TestCase& c, const OpcodeRow& row, const Insn& i
     } else if (has_operand(row, Operand::Gv) && row.map == OpMap::M0F && (row.opcode & 0xC7) == 0x83) {
         set(c, insn.reg, random_.below(4000) - 2000);  // BT and its kin: a bit string near by
     } else if (named(row, "loop") || named(row, "loope") || named(row, "loopne") || named(row, "jrcxz")) {
-        set(c, kRcx, random_.below(3));
+        set(c, kRcx, widen(random_.below(3)));
     }
 }
 
@@ -293,7 +223,7 @@ bool Generator::append(TestCase& c, const OpcodeRow& row, u16 number) {
     u8 padded[16];
     memset(padded, 0x90, sizeof padded);
     memcpy(padded, e.bytes, e.size);
-    DecodeContext context{mode_of(mode32_), kCode + c.code_offset + c.code_size, &model_};
+    DecodeContext context{sequence_mode(mode32_), kCode + c.code_offset + c.code_size, &model_};
     Insn insn;
     DecodeStatus status = decode_insn(context, padded, 16, insn);
     bool bad_lock = status == DecodeStatus::kUndefined && insn.lock;
@@ -358,36 +288,7 @@ bool Generator::finish(TestCase& c) {
         unsigned size = has_operand(row, Operand::Jb) ? 1 : next - static_cast<unsigned>(branch_place_[i]);
         memcpy(c.code + branch_place_[i], &disp, size);
     }
-    return redo_flags(c);
-}
-
-bool Generator::redo_flags(TestCase& c) const {
-    u32 tainted = 0;
-    unsigned at = 0;
-    bool branched = false;
-    for (unsigned i = 0; i < c.insns; ++i) {
-        c.starts[i] = c.code_offset + at;
-        c.undefined[i] = tainted;
-        u8 padded[16];
-        memset(padded, 0x90, sizeof padded);
-        memcpy(padded, c.code + at, std::min<std::size_t>(16, sizeof c.code - at));
-        DecodeContext context{mode_of(c.mode32), kCode + c.starts[i], &model_};
-        Insn insn;
-        DecodeStatus status = decode_insn(context, padded, 16, insn);
-        if (status == DecodeStatus::kTooLong || status == DecodeStatus::kNeedMore) return false;
-        const OpcodeRow& row = kOpcodeRows[c.row[i]];
-        FlagEffects effects =
-            flag_effects(row, insn, i == 0 ? static_cast<int>(c.start.gpr[kRcx] & 0xFF) : -1);
-        if (effects.undefined_result || (effects.reads & tainted)) return false;
-        if (!branched) tainted &= ~effects.defines;
-        tainted |= effects.undefined;
-        if (is_near_branch(row)) branched = true;
-        bool undefined = status == DecodeStatus::kUndefined && (row.attributes & aVex) && i + 1 == c.insns;
-        at = undefined ? c.code_size : at + insn.length;
-    }
-    c.starts[c.insns] = c.code_offset + at;
-    c.undefined[c.insns] = tainted;
-    return at == c.code_size;
+    return annotate_sequence(c, model_);
 }
 
 TestCase Generator::make(u64 seed, u64 number) {
@@ -397,7 +298,7 @@ TestCase Generator::make(u64 seed, u64 number) {
         mode32_ = modes_ == Modes::kOnly32 || (modes_ == Modes::kBoth && random_.chance(40));
         claimed_ = tainted_ = skip_mark_ = 0;
         no_more_defines_ = closed_ = false;
-        start_state(c);
+        c = derive_start_state(random_, mode32_, host_.has(OpFeature::Avx), selector32_);
         unsigned wanted = 1 + static_cast<unsigned>(random_.chance(50) ? 0 : random_.below(kMaxInsns));
         bool general = random_.chance(50);
         for (unsigned tries = 0; c.insns < wanted && tries < 40; ++tries) {
@@ -407,7 +308,7 @@ TestCase Generator::make(u64 seed, u64 number) {
             TestCase before = c;
             u32 claimed = claimed_, marks = skip_mark_;
             bool closed = closed_;
-            if (append(c, kOpcodeRows[row], row) && redo_flags(c)) continue;
+            if (append(c, kOpcodeRows[row], row) && annotate_sequence(c, model_)) continue;
             c = before;
             claimed_ = claimed;
             skip_mark_ = marks;

@@ -7,9 +7,9 @@
 
 #include "cpu/decode/decoder.h"
 #include "cpu/state/cpu_model.h"
-#include "random_source.h"
-#include "row_use.h"
-#include "test_case.h"
+#include "sequences/random_source.h"
+#include "sequences/row_use.h"
+#include "sequences/test_case.h"
 
 namespace shadowbox::compare {
 
@@ -18,12 +18,11 @@ enum class Modes : u8 { kBoth, kOnly64, kOnly32 };
 class Generator {
  public:
     Generator(const CpuModel& model, const HostCpu& host, bool low_page, Modes modes, const char* only_name,
-              bool only_avx = false);
+              bool only_avx = false, u16 selector32 = 0x23);
     /// Case `number` of `seed`.
     TestCase make(u64 seed, u64 number);
-    /// Decodes the sequence again, filling in starts and undefined flags. For the minimiser. False if it no
-    /// longer decodes.
-    bool redo_flags(TestCase& c) const;
+    /// Only this row, in sequences of it alone.
+    void restrict_to(u16 row);
 
  private:
     struct Encoded {
@@ -34,7 +33,6 @@ class Generator {
         unsigned branch_size = 0;
         bool bad_vex = false;  ///< a VEX field has a value that must be #UD
     };
-    void start_state(TestCase& c);
     bool append(TestCase& c, const OpcodeRow& row, u16 number);
     bool add(TestCase& c, const Encoded& e, u16 number);
     void encode(const OpcodeRow& row, Encoded& e);
@@ -58,6 +56,7 @@ class Generator {
     HostCpu host_;
     bool low_page_;
     Modes modes_;
+    u16 selector32_;                        // of a 32-bit code segment
     std::vector<u16> all_[2], general_[2];  // by mode32
     RandomSource random_{0, 0};
     bool mode32_ = false, avx_ = false;  // avx_: the instruction being made may have 32-byte operands

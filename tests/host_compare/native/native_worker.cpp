@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
-#include "native_worker.h"
+#include "native/native_worker.h"
 
+#include <asm/ldt.h>
 #include <linux/filter.h>
 #include <linux/seccomp.h>
 #include <poll.h>
@@ -26,7 +27,7 @@ namespace {
 Shared* g_shared;
 u8* g_code_alias;  // the code pages, writable
 int g_in, g_out;
-bool g_low, g_running;
+bool g_low, g_ldt, g_running;
 unsigned g_next;  // case under way + 1
 unsigned g_dirty_at, g_dirty_size;
 
@@ -109,7 +110,7 @@ void load_case(const TestCase& c, ucontext_t* uc) {
     for (unsigned i = 0; i < 16; ++i) regs[kGpr[i]] = static_cast<greg_t>(c.start.gpr[i]);
     regs[REG_RIP] = static_cast<greg_t>(c.start.rip);
     regs[REG_EFL] = static_cast<greg_t>(c.start.flags);
-    regs[REG_CSGSFS] = static_cast<greg_t>((c.mode32 ? 0x23ull : 0x33ull) | 0x2Bull << 48);
+    regs[REG_CSGSFS] = static_cast<greg_t>(u64{c.start.cs} | 0x2Bull << 48);
     uc->uc_flags |= 6;  // UC_SIGCONTEXT_SS | UC_STRICT_RESTORE_SS: SS comes from the frame
     auto* fx = reinterpret_cast<u8*>(uc->uc_mcontext.fpregs);
     copy(fx, c.start.fx, kFxLoaded);
@@ -147,6 +148,16 @@ bool map_at(u64 where, u64 size, int protection, int fd = -1) {
     int flags = MAP_FIXED_NOREPLACE | MAP_POPULATE | (fd < 0 ? MAP_PRIVATE | MAP_ANONYMOUS : MAP_SHARED);
     void* got = mmap(reinterpret_cast<void*>(where), size, protection, flags, fd, 0);
     return got == reinterpret_cast<void*>(where);
+}
+
+/// A flat 32-bit code segment as entry 1. A kernel without modify_ldt lets the case that tries it die.
+void set_ldt_code32() {
+    user_desc entry{};
+    entry.entry_number = kLdtCode32 >> 3;
+    entry.limit = 0xFFFFF;
+    entry.seg_32bit = entry.limit_in_pages = entry.useable = 1;
+    entry.contents = 2;  // code, not conforming
+    syscall(SYS_modify_ldt, 1, &entry, sizeof entry);
 }
 
 void filter_system_calls() {
@@ -193,6 +204,7 @@ void filter_system_calls() {
     action.sa_sigaction = on_signal;
     action.sa_flags = SA_SIGINFO | SA_ONSTACK | SA_NODEFER;
     for (int signal : {SIGSEGV, SIGBUS, SIGFPE, SIGILL, SIGTRAP, SIGSYS}) sigaction(signal, &action, nullptr);
+    if (g_ldt) set_ldt_code32();
     filter_system_calls();
     load_segments();  // from here on nothing may use TLS
     asm volatile("hlt");
@@ -200,8 +212,6 @@ void filter_system_calls() {
 }
 
 }  // namespace
-
-void fill_read_only(u8* page) { fill_image(0x5EED0F4EAD0417, page, kReadOnlySize); }
 
 NativeWorker::NativeWorker() {
     void* memory = mmap(nullptr, sizeof(Shared), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
@@ -232,6 +242,7 @@ void NativeWorker::start() {
         g_in = down[0];
         g_out = up[1];
         g_low = low_page_;
+        g_ldt = ldt_;
         child_main();
     }
     close(down[0]);
@@ -245,6 +256,12 @@ void NativeWorker::stop() {
     close(from_child_);
     kill(child_, SIGKILL);
     waitpid(child_, nullptr, 0);
+}
+
+void NativeWorker::use_ldt() {
+    ldt_ = true;
+    stop();
+    start();
 }
 
 void NativeWorker::run() {

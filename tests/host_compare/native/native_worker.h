@@ -7,11 +7,13 @@
 
 #include <sys/types.h>
 
-#include "test_case.h"
+#include "sequences/test_case.h"
 
 namespace shadowbox::compare {
 
 constexpr unsigned kBatch = 64;
+constexpr u16 kGdtCode32 = 0x23;  ///< Linux's
+constexpr u16 kLdtCode32 = 0x0F;  ///< entry 1 of an LDT
 
 struct Shared {
     unsigned count = 0;
@@ -30,6 +32,8 @@ class NativeWorker {
     bool usable() const { return shared_ != nullptr; }
     bool has_low_page() const { return low_page_; }
     Shared& shared() { return *shared_; }
+    /// From now on the child has kLdtCode32 in its LDT, if the kernel lets it.
+    void use_ldt();
     /// Runs cases[0..count). A case that hangs or kills the child gets kEndless or kDied, and the child
     /// starts anew.
     void run();
@@ -41,10 +45,7 @@ class NativeWorker {
     Shared* shared_ = nullptr;
     pid_t child_ = -1;
     int to_child_ = -1, from_child_ = -1;
-    bool low_page_ = false;
+    bool low_page_ = false, ldt_ = false;
 };
-
-/// The bytes of the read-only page.
-void fill_read_only(u8* page);
 
 }  // namespace shadowbox::compare

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: MIT
-#include "flag_effects.h"
+#include "sequences/flag_effects.h"
 
 #include "cpu/opcodes/opcode_letters.h"
-#include "row_use.h"
+#include "sequences/row_use.h"
 
 namespace shadowbox::compare {
 

@@ -45,6 +45,7 @@ struct Patch {
 
 struct TestCase {
     bool mode32 = false;
+    u64 state_seed = 0;  ///< start_state.h
     u64 memory_seed = 0;
     MachineState start;
     unsigned code_offset = 0, code_size = 0;  ///< within the code pages; the rest of them is HLT
@@ -108,6 +109,8 @@ inline void fill_image(u64 seed, u8* image, u64 size) {
         __builtin_memcpy(image + at, &value, 8);
     }
 }
+/// The bytes of the read-only page.
+inline void fill_read_only(u8* page) { fill_image(0x5EED0F4EAD0417, page, kReadOnlySize); }
 inline void apply_patches(const TestCase& c, u8* image) {
     for (unsigned i = 0; i < c.patches; ++i) {
         i64 at = image_offset(c.patch[i].linear);
