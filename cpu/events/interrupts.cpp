@@ -256,7 +256,7 @@ bool Vcpu::deliver_pending_interrupt() {
             return false;
         }
         if (held_event_) {
-            exit = ExitReason::kWaitPage;
+            if (exit != ExitReason::kRefused) exit = ExitReason::kWaitPage;
             return false;
         }
         return true;
@@ -299,7 +299,7 @@ bool Vcpu::deliver_pending_interrupt() {
     }
     // Held back for a page: no instruction may run before it, or it would return to a place already passed.
     if (held_event_) {
-        exit = ExitReason::kWaitPage;
+        if (exit != ExitReason::kRefused) exit = ExitReason::kWaitPage;
         return false;
     }
     return true;

@@ -47,8 +47,8 @@ SDL_Point window_place(int index, int count) {
 /// SDL draws into a texture of the guest's size, and scales it with bars at the sides.
 class GuestWindow {
  public:
-    GuestWindow(VirtualMachine& vm, GuestInput& input, ScreenSource* screen, SDL_Point at)
-        : vm_(vm), input_(input), screen_(screen) {
+    GuestWindow(VmHandle vm, GuestInput& input, ScreenSource* screen, SDL_Point at)
+        : handle_(std::move(vm)), vm_(*handle_), input_(input), screen_(screen) {
         window_ =
             SDL_CreateWindow(title().c_str(), at.x, at.y, kTextWidth, kTextHeight, SDL_WINDOW_RESIZABLE);
         if (window_) renderer_ = SDL_CreateRenderer(window_, -1, 0);
@@ -63,7 +63,7 @@ class GuestWindow {
 
     bool made() const { return renderer_; }
     Uint32 id() const { return SDL_GetWindowID(window_); }
-    bool alive() const { return vm_.state() == VmState::kRunning || vm_.state() == VmState::kPaused; }
+    bool alive() const { return vm_.state() != VmState::kPoweredOff && vm_.state() != VmState::kCrashed; }
 
     void draw() {
         if (shown_title_ != title()) SDL_SetWindowTitle(window_, (shown_title_ = title()).c_str());
@@ -131,6 +131,8 @@ class GuestWindow {
         std::string text = vm_.name() + " - shadowbox";
         if (vm_.state() == VmState::kPaused)
             text += " (paused)";
+        else if (vm_.state() == VmState::kBlocked)
+            text += fmt::format(" ({})", vm_.block_reason());
         else if (!alive())
             text += " (ended)";
         else if (grabbed_)
@@ -160,6 +162,7 @@ class GuestWindow {
         if (texture_) SDL_UpdateTexture(texture_, nullptr, image_.pixels.data(), width * 4);
     }
 
+    VmHandle handle_;
     VirtualMachine& vm_;
     GuestInput& input_;
     ScreenSource* screen_;
@@ -211,10 +214,11 @@ Expected<std::unique_ptr<SdlDisplay>> SdlDisplay::create(ProcessControl& control
         return make_error(ErrorCode::kNotFound, "cannot open a window: {}: use -nographic or -display none",
                           SDL_GetError());
     std::unique_ptr<SdlDisplay> display(new SdlDisplay);
-    auto& vms = control.host().vms();
+    auto vms = control.host().vms();
     for (unsigned i = 0; i < vms.size(); ++i) {
         SDL_Point place = window_place(static_cast<int>(i), static_cast<int>(vms.size()));
-        auto window = std::make_unique<GuestWindow>(*vms[i], control.input(i), control.screen(i), place);
+        auto window = std::make_unique<GuestWindow>(vms[i], control.input(vms[i]->id()),
+                                                    control.screen(vms[i]->id()), place);
         if (!window->made())
             return make_error(ErrorCode::kNotFound,
                               "cannot open a window: {}: use -nographic or -display none", SDL_GetError());

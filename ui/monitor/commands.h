@@ -10,7 +10,7 @@ using MonitorFunction = Expected<std::string>(Monitor&, const MonitorArguments&)
 
 // machine_commands.cpp
 MonitorFunction command_stop, command_cont, command_reset, command_powerdown, command_quit,
-    command_screendump, command_sendkey, command_cpu, command_vm, command_nmi;
+    command_screendump, command_sendkey, command_cpu, command_vm, command_nmi, command_pool_set;
 // memory_commands.cpp
 MonitorFunction command_x, command_xp, command_pmemsave, command_memsave, command_print, command_gva2gpa;
 // info_machine.cpp

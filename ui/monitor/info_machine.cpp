@@ -13,6 +13,8 @@ Expected<std::string> info_status(Monitor& monitor, const MonitorArguments&) {
     VmState state = vm.state();
     if (state == VmState::kRunning || state == VmState::kPaused)
         return fmt::format("VM status: {}\n", vm_state_name(state));
+    if (state == VmState::kBlocked)  // as QEMU tells of a machine that waits for room on a disk
+        return fmt::format("VM status: paused ({})\n", vm.block_reason());
     return fmt::format("VM status: {} ({})\n", vm_state_name(state), vm.stop_reason());
 }
 

@@ -65,6 +65,8 @@ Expected<std::string> info_pool(Monitor& monitor, const MonitorArguments&) {
     std::string out = fmt::format("pool: {} of {} pages in use ({} of {}), peak {}\n", totals.in_use,
                                   totals.capacity, size_text(totals.in_use * kPageSize),
                                   size_text(totals.capacity * kPageSize), totals.peak_in_use);
+    if (totals.in_use >= totals.capacity)
+        out += "  full: no new pages until less is in use; pool_set SIZE changes the size\n";
     u64 sum = 0;
     for (unsigned i = 0; i < kMachineStates; ++i) {
         sum += totals.by_state[i];

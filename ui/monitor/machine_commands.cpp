@@ -12,7 +12,7 @@ namespace shadowbox {
 
 Expected<void> check_alive(Monitor& monitor) {
     VmState state = monitor.vm().state();
-    if (state == VmState::kRunning || state == VmState::kPaused) return {};
+    if (state != VmState::kPoweredOff && state != VmState::kCrashed) return {};
     return make_error(ErrorCode::kDenied, "guest '{}' has ended ({})", monitor.vm().name(),
                       monitor.vm().stop_reason());
 }
@@ -36,12 +36,27 @@ Expected<std::string> command_reset(Monitor& monitor, const MonitorArguments&) {
 
 Expected<std::string> command_powerdown(Monitor& monitor, const MonitorArguments&) {
     if (auto ok = check_alive(monitor); !ok) return tl::unexpected(ok.error());
-    monitor.control().input(monitor.guest()).power_button();
+    monitor.control().input(monitor.vm().id()).power_button();
     return std::string();
 }
 
+/// Says something only where the new size is not what one may expect of it.
+Expected<std::string> command_pool_set(Monitor& monitor, const MonitorArguments& arguments) {
+    auto bytes = parse_size(arguments.word(0), u64{1} << 20);
+    if (!bytes) return tl::unexpected(bytes.error());
+    if (*bytes < u64{1} << 20)
+        return make_error(ErrorCode::kInvalidArgument, "pool_set: '{}': the pool needs at least 1 MiB",
+                          arguments.word(0));
+    Host& host = monitor.control().host();
+    if (auto ok = host.set_pool_bytes(*bytes); !ok) return wrap_error(ok.error(), "pool_set");
+    PoolTotals totals = host.pool().totals();
+    if (totals.in_use < totals.capacity) return std::string();
+    return fmt::format("{} of {} are in use: no new pages until it is less\n",
+                       size_text(totals.in_use * kPageSize), size_text(totals.capacity * kPageSize));
+}
+
 Expected<std::string> command_nmi(Monitor& monitor, const MonitorArguments&) {
-    for (unsigned i = 0; i < monitor.vm().vcpu_count(); ++i) monitor.vm().vcpu(i).post_nmi();
+    monitor.vm().send_nmi();
     return std::string();
 }
 
@@ -56,12 +71,12 @@ Expected<std::string> command_sendkey(Monitor& monitor, const MonitorArguments& 
         return make_error(ErrorCode::kInvalidArgument,
                           "sendkey: '{}': no such key; write as in ctrl-alt-delete, ret, f1, a",
                           arguments.word(0));
-    monitor.control().input(monitor.guest()).combination(keys);
+    monitor.control().input(monitor.vm().id()).combination(keys);
     return std::string();
 }
 
 Expected<void> save_screen(Monitor& monitor, const std::string& file) {
-    ScreenSource* screen = monitor.control().screen(monitor.guest());
+    ScreenSource* screen = monitor.control().screen(monitor.vm().id());
     if (!screen)
         return make_error(ErrorCode::kUnsupported, "guest '{}' has no display adapter", monitor.vm().name());
     ScreenImage image;
@@ -85,9 +100,9 @@ Expected<std::string> command_cpu(Monitor& monitor, const MonitorArguments& argu
 
 Expected<std::string> info_vms(Monitor& monitor, const MonitorArguments&) {
     std::string out;
-    auto& vms = monitor.control().host().vms();
+    auto vms = monitor.control().host().vms();
     for (unsigned i = 0; i < vms.size(); ++i)
-        out += fmt::format("{} {}: {} ({}, {} CPUs, {})\n", i == monitor.guest() ? '*' : ' ', i,
+        out += fmt::format("{} {}: {} ({}, {} CPUs, {})\n", vms[i].get() == &monitor.vm() ? '*' : ' ', i,
                            vms[i]->name(), vm_state_name(vms[i]->state()), vms[i]->vcpu_count(),
                            size_text(vms[i]->config().memory_bytes));
     return out;
@@ -95,10 +110,10 @@ Expected<std::string> info_vms(Monitor& monitor, const MonitorArguments&) {
 
 Expected<std::string> command_vm(Monitor& monitor, const MonitorArguments& arguments) {
     if (arguments.words.empty()) return info_vms(monitor, arguments);
-    auto& vms = monitor.control().host().vms();
+    auto vms = monitor.control().host().vms();
     for (unsigned i = 0; i < vms.size(); ++i) {
         if (vms[i]->name() != arguments.word(0) && std::to_string(i) != arguments.word(0)) continue;
-        monitor.select_guest(i);
+        monitor.select_guest(vms[i]);
         return std::string();
     }
     return make_error(ErrorCode::kNotFound, "vm: no guest '{}'; 'info vms' lists them", arguments.word(0));

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 #include "ui/monitor/monitor.h"
 
+#include "core/check.h"
 #include "ui/monitor/commands.h"
 
 namespace shadowbox {
@@ -20,6 +21,7 @@ constexpr MonitorCommand kCommands[] = {
     {"cont|c", "", "let the guest go on", 0, 0, command_cont},
     {"system_reset", "", "press the reset button", 0, 0, command_reset},
     {"system_powerdown", "", "press the power button", 0, 0, command_powerdown},
+    {"pool_set", "SIZE", "give the pool of machine pages another size; a guest that found it full goes on", 1, 1, command_pool_set},
     {"nmi", "", "send a non-maskable interrupt to every CPU", 0, 0, command_nmi},
     {"sendkey", "KEY[-KEY...]", "press keys together, as in ctrl-alt-delete", 1, 2, command_sendkey},
     {"screendump", "FILE", "save the screen as PNG", 1, 1, command_screendump},
@@ -33,7 +35,7 @@ constexpr MonitorCommand kCommands[] = {
 };
 
 constexpr MonitorCommand kInfo[] = {
-    {"status", "", "running, paused, ended", 0, 0, info_status},
+    {"status", "", "running, paused, blocked, ended", 0, 0, info_status},
     {"registers", "[-a]", "registers of the chosen CPU, or of all", 0, 1, info_registers},
     {"cpus", "", "the CPUs and where they are", 0, 0, info_cpus},
     {"mem", "", "mapped ranges of linear memory", 0, 0, info_mem},
@@ -144,6 +146,15 @@ Expected<std::string> command_help(Monitor&, const MonitorArguments& arguments) 
 
 std::span<const MonitorCommand> monitor_commands() { return kCommands; }
 std::span<const MonitorCommand> info_commands() { return kInfo; }
+
+VirtualMachine& Monitor::vm() {
+    if (!guest_) {
+        auto vms = control_.host().vms();
+        VM_CHECK(!vms.empty());
+        guest_ = vms.front();
+    }
+    return *guest_;
+}
 
 std::string Monitor::execute(std::string_view line) {
     while (!line.empty() && (line.front() == ' ' || line.front() == '\t')) line.remove_prefix(1);

@@ -33,18 +33,19 @@ class Monitor {
 
     // --- for the commands ---
     ProcessControl& control() { return control_; }
-    VirtualMachine& vm() { return *control_.host().vms()[guest_]; }
+    /// The chosen guest; it stays one when it has ended or was removed.
+    VirtualMachine& vm();
     Vcpu& vcpu() { return vm().vcpu(cpu_ < vm().vcpu_count() ? cpu_ : 0); }
-    unsigned guest() const { return guest_; }
     unsigned cpu() const { return cpu_; }
-    void select_guest(unsigned guest) { guest_ = guest, cpu_ = 0; }
+    void select_guest(VmHandle guest) { guest_ = std::move(guest), cpu_ = 0; }
     void select_cpu(unsigned cpu) { cpu_ = cpu; }
     void ask_quit() { quit_asked_ = true; }
     MemoryFormat format;
 
  private:
     ProcessControl& control_;
-    unsigned guest_ = 0, cpu_ = 0;
+    VmHandle guest_;  // null: the first, when somebody asks
+    unsigned cpu_ = 0;
     bool quit_asked_ = false;
 };
 

@@ -68,7 +68,10 @@ Reply plain(Call& call, Expected<std::string> (*command)(Monitor&, const Monitor
 
 Reply query_status(Call& call) {
     VmState state = call.monitor.vm().state();
-    const char* name = state == VmState::kCrashed ? "internal-error" : vm_state_name(state);
+    // QEMU's word for a machine that something on the host's side keeps from going on.
+    const char* name = state == VmState::kCrashed   ? "internal-error"
+                       : state == VmState::kBlocked ? "io-error"
+                                                    : vm_state_name(state);
     return Json{{"status", name}, {"singlestep", false}, {"running", state == VmState::kRunning}};
 }
 Reply stop(Call& call) { return plain(call, command_stop); }
@@ -132,7 +135,7 @@ Reply send_key(Call& call) {
                               item.dump());
         keys.push_back(*key);
     }
-    call.monitor.control().input(call.monitor.guest()).combination(keys);
+    call.monitor.control().input(call.monitor.vm().id()).combination(keys);
     return Json::object();
 }
 

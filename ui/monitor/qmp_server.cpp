@@ -29,11 +29,10 @@ void QmpServer::open() {
 
 void QmpServer::close() { line_->close(); }
 
-void QmpServer::vm_event(unsigned guest, VmEvent event) {
+void QmpServer::vm_event(VmId guest, VmEvent event) {
     static constexpr const char* kNames[] = {"STOP", "RESUME", "RESET", "SHUTDOWN"};
     commands_.post([this, guest, name = kNames[static_cast<int>(event)]] {
-        VirtualMachine& vm = *control_.host().vms()[guest];
-        connection_.event(name, vm.name(), vm.exit_status());
+        if (VmHandle vm = control_.host().find(guest)) connection_.event(name, vm->name(), vm->exit_status());
     });
 }
 

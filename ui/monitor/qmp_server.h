@@ -18,7 +18,7 @@ class QmpServer {
     void close();
     CharLine& line() { return *line_; }
     /// From any thread.
-    void vm_event(unsigned guest, VmEvent event);
+    void vm_event(VmId guest, VmEvent event);
 
  private:
     ProcessControl& control_;

@@ -30,7 +30,7 @@ struct Invocation {
     std::string help;  ///< text to print instead of running anything
 };
 
-/// Names, default serial lines, display, monitor and pool; checks images and combinations. `has_display`: a
+/// Names, default serial lines, display and monitor; checks images and combinations. `has_display`: a
 /// window could open.
 Expected<void> settle(Invocation& invocation, bool has_display);
 

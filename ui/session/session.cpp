@@ -36,6 +36,7 @@ Session::~Session() {
     for (auto& port : ports_) port->disconnect();
     if (host_) host_->stop_all();
     console_.finish();
+    guests_.clear();
     host_.reset();  // before the ports, which its devices point at
 }
 
@@ -78,8 +79,7 @@ Expected<std::vector<CharBackend*>> Session::open_lines(const MachineConfig& mac
 }
 
 Expected<void> Session::build_guests() {
-    for (unsigned guest = 0; guest < invocation_.machines.size(); ++guest) {
-        const MachineConfig& machine = invocation_.machines[guest];
+    for (const MachineConfig& machine : invocation_.machines) {
         std::size_t first_port = ports_.size();
         auto serials = open_lines(machine, machine.serials);
         if (!serials) return wrap_error(serials.error(), "serial line of '{}'", machine.name);
@@ -88,14 +88,14 @@ Expected<void> Session::build_guests() {
         std::size_t serial_count = serials->size();
         auto vm = host_->add(machine, {std::move(*serials), std::move(*consoles)});
         if (!vm) return tl::unexpected(vm.error());
-        inputs_.push_back(std::make_unique<GuestInput>(**vm));
+        guests_.push_back({*vm, std::make_unique<GuestInput>(**vm)});
         for (std::size_t i = first_port; i < ports_.size(); ++i) {
             std::size_t number = i - first_port;
             bool serial = number < serial_count;
             ports_[i]->connect((*vm)->journal(), fmt::format("{}{}", serial ? "serial" : "console",
                                                              serial ? number : number - serial_count));
         }
-        (*vm)->set_observer([this, guest](VmEvent event) { vm_event(guest, event); });
+        (*vm)->set_observer([this, id = (*vm)->id()](VmEvent event) { vm_event(id, event); });
     }
     return {};
 }
@@ -122,7 +122,16 @@ Expected<void> Session::build_monitors() {
     return {};
 }
 
-ScreenSource* Session::screen(unsigned guest) { return host_->vms()[guest]->screen(); }
+GuestInput& Session::input(VmId guest) {
+    return *std::find_if(guests_.begin(), guests_.end(), [&](const Guest& g) {
+                return g.vm->id() == guest;
+            })->input;
+}
+
+ScreenSource* Session::screen(VmId guest) {
+    VmHandle vm = host_->find(guest);
+    return vm ? vm->screen() : nullptr;
+}
 
 void Session::quit() {
     std::lock_guard lock(mutex_);
@@ -137,8 +146,8 @@ void Session::stop_requested() {
     changed_.notify_all();
 }
 
-void Session::vm_event(unsigned guest, VmEvent event) {
-    if (qmp_) qmp_->vm_event(guest, event);
+void Session::vm_event(VmId id, VmEvent event) {
+    if (qmp_) qmp_->vm_event(id, event);
     if (event != VmEvent::kEnded) return;
     std::lock_guard lock(mutex_);
     changed_.notify_all();
@@ -186,12 +195,13 @@ int Session::run() {
 
 void Session::press_power_buttons() {
     unsigned running = 0;
-    for (std::size_t i = 0; i < inputs_.size(); ++i) {
-        VirtualMachine& vm = *host_->vms()[i];
-        if (vm.state() == VmState::kRunning)
-            inputs_[i]->power_button(), ++running;
-        else
-            vm.stop();  // it stands still and cannot answer
+    for (Guest& guest : guests_) {
+        VmState state = guest.vm->state();
+        const bool stands = state == VmState::kPaused || guest.vm->blocked_by(BlockReason::kPoolFull);
+        if (stands)
+            guest.vm->stop();  // and cannot answer
+        else if (state == VmState::kRunning || state == VmState::kBlocked)
+            guest.input->power_button(), ++running;
     }
     if (running) spdlog::info("power button pressed; forced stop in 10 s or by another signal");
 }
@@ -227,20 +237,17 @@ void Session::wait_until_ended() {
 
 void Session::report() {
     if (!invocation_.host.icount) return;
-    for (auto& vm : host_->vms()) {
-        u64 retired = 0, hash = 0;
-        vm->while_stopped([&] {
-            for (unsigned i = 0; i < vm->vcpu_count(); ++i) retired += vm->vcpu(i).retired;
-            hash = vm->memory().content_hash();
-        });
-        std::fprintf(stderr, "%s: retired %llu instructions, memory hash %016llx\n", vm->name().c_str(),
-                     static_cast<unsigned long long>(retired), static_cast<unsigned long long>(hash));
+    for (const Guest& guest : guests_) {
+        const VmRecord& record = guest.vm->record();
+        std::fprintf(stderr, "%s: retired %llu instructions, memory hash %016llx\n", guest.vm->name().c_str(),
+                     static_cast<unsigned long long>(record.retired),
+                     static_cast<unsigned long long>(record.memory_hash));
     }
 }
 
 int Session::exit_status() const {
     int worst = 0;
-    for (auto& vm : host_->vms()) worst = std::max(worst, vm->exit_status());
+    for (const Guest& guest : guests_) worst = std::max(worst, guest.vm->exit_status());
     return worst;
 }
 

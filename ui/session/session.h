@@ -37,8 +37,8 @@ class Session final : public ProcessControl {
 
     // --- ProcessControl ---
     Host& host() override { return *host_; }
-    GuestInput& input(unsigned guest) override { return *inputs_[guest]; }
-    ScreenSource* screen(unsigned guest) override;
+    GuestInput& input(VmId guest) override;
+    ScreenSource* screen(VmId guest) override;
     void quit() override;
 
  private:
@@ -51,7 +51,7 @@ class Session final : public ProcessControl {
     void wait_until_ended();
     void stop_requested();
     void press_power_buttons();
-    void vm_event(unsigned guest, VmEvent event);
+    void vm_event(VmId id, VmEvent event);
     void report();
     int exit_status() const;
 
@@ -61,7 +61,11 @@ class Session final : public ProcessControl {
     std::vector<std::unique_ptr<CharPort>> ports_;
     std::unique_ptr<TranslationLog> translation_log_;
     std::unique_ptr<Host> host_;
-    std::vector<std::unique_ptr<GuestInput>> inputs_;
+    struct Guest {
+        VmHandle vm;
+        std::unique_ptr<GuestInput> input;
+    };
+    std::vector<Guest> guests_;  // all that there were, also when they are removed from the host
     std::unique_ptr<MonitorServer> monitor_;
     std::unique_ptr<QmpServer> qmp_;
     CommandThread commands_;

@@ -3,7 +3,6 @@
 #include <algorithm>
 #include <set>
 
-#include "core/host/host_memory.h"
 #include "core/host/terminal.h"
 #include "core/log.h"
 #include "mmu/page_types.h"
@@ -83,14 +82,6 @@ void settle_display(Invocation& invocation, bool has_display) {
     }
 }
 
-/// The default pool: what the guests have and their devices need, within four fifths of the host's memory.
-void settle_pool(Invocation& invocation) {
-    if (invocation.host.pool_bytes) return;
-    u64 wanted = u64{64} << 20, limit = host_memory_bytes() / 5 * 4 / kPageSize * kPageSize;
-    for (const MachineConfig& machine : invocation.machines) wanted += machine.memory_bytes;
-    if (wanted > limit) invocation.host.pool_bytes = limit;
-}
-
 }  // namespace
 
 Expected<void> settle(Invocation& invocation, bool has_display) {
@@ -128,7 +119,8 @@ Expected<void> settle(Invocation& invocation, bool has_display) {
     for (MachineConfig& machine : invocation.machines)
         if (machine.triple_fault == TripleFaultAction::kDefault && interactive && !machine.no_reboot)
             machine.triple_fault = TripleFaultAction::kFreeze;
-    settle_pool(invocation);
+    auto given = [](const std::optional<ChardevConfig>& line) { return line && line->kind != "null"; };
+    invocation.host.attended = given(invocation.monitor) || given(invocation.qmp);
     return {};
 }
 

@@ -93,7 +93,8 @@ struct MachineConfig {
 };
 
 struct HostConfig {
-    u64 pool_bytes = 0;  ///< 0: the sum of the guests' memories, at most 80 % of the host's
+    u64 pool_bytes = 0;    ///< 0: default_pool_bytes() (vmm/machine/host.h)
+    bool attended = true;  ///< a monitor or QMP is there, by which somebody can give a starved guest room
     bool icount = false;
     u64 seed = 0;
     bool verbose = false;

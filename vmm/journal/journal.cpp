@@ -11,6 +11,7 @@ unsigned Journal::add_source(std::string name, Apply apply) {
 void Journal::post(unsigned source, std::vector<u8> bytes) {
     {
         std::lock_guard lock(mutex_);
+        if (closed_) return;
         entries_.push_back({source, std::move(bytes)});
     }
     if (wake_) wake_();
@@ -27,6 +28,12 @@ void Journal::apply_all(GuestNs now) {
         if (observer_) observer_(now, source.name, entry.bytes);
         source.apply(entry.bytes);
     }
+}
+
+void Journal::close() {
+    std::lock_guard lock(mutex_);
+    closed_ = true;
+    entries_.clear();
 }
 
 bool Journal::empty() const {

@@ -29,6 +29,8 @@ class Journal {
     /// Applies all entries posted so far. Device lock held.
     void apply_all(GuestNs now);
     bool empty() const;
+    /// The VM has ended: what is posted from now on goes nowhere.
+    void close();
 
  private:
     struct Source {
@@ -42,6 +44,7 @@ class Journal {
     std::vector<Source> sources_;
     mutable std::mutex mutex_;
     std::vector<Entry> entries_;  // guarded by mutex_
+    bool closed_ = false;         // guarded by mutex_
     std::function<void()> wake_;
     Observer observer_;
 };

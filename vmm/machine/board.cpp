@@ -44,8 +44,8 @@ Board::Board(const MachineConfig& config, GuestMemory& memory, TimerQueue& timer
       dma(memory),
       floppy(dma, irqs.isa_line(layout::kIrqFloppy)),
       pci(ports, mmio),
-      shadow(memory, hooks.run_exclusive),
-      host_bridge(pci, shadow, system_control.reset_control()),
+      shadow_ram(memory, hooks.run_exclusive),
+      host_bridge(pci, shadow_ram, system_control.reset_control()),
       isa_bridge(irqs),
       ide(memory, irqs.isa_line(layout::kIrqIdePrimary), irqs.isa_line(layout::kIrqIdeSecondary)),
       power_function(acpi),
@@ -155,7 +155,7 @@ void Board::plug_drives(std::vector<Drive>& drives, GuestMemory& memory, ApicMes
     }
 }
 
-Expected<void> Board::set_bios_image(const std::vector<u8>& bytes) { return shadow.load_rom(bytes); }
+Expected<void> Board::set_bios_image(const std::vector<u8>& bytes) { return shadow_ram.load_rom(bytes); }
 
 void Board::set_up_without_firmware() {
     set_up_pci(pci);

@@ -92,7 +92,7 @@ class Board {
     Dma8237 dma;
     Floppy82077 floppy;
     PciBus pci;
-    ShadowRam shadow;
+    ShadowRam shadow_ram;
     I440fx host_bridge;
     Piix3Isa isa_bridge;
     Piix3Ide ide;

@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: MIT
-// One VM under icount: guest time is retired instructions. A quantum is a stretch of guest time in which no
-// timer expires but at its end; the vCPUs run through it one after the other. HLT skips to the quantum's end,
-// and an idle machine to its next event.
+// One VM under icount: guest time is retired instructions. A round (icount_runner.h) consists of slices:
+// stretches of guest time in which no timer expires but at their end; the vCPUs run through one after the
+// other. HLT skips to the slice's end, and an idle machine to its next event. A machine that is paused,
+// blocked or waits for a page leaves its slice as it is and gives the thread to the others.
 #include <algorithm>
 
 #include "core/log.h"
@@ -13,28 +14,126 @@
 namespace shadowbox {
 
 namespace {
-constexpr GuestNs kQuantum = 1'000'000;  ///< one vCPU: nothing else can happen in between
-constexpr GuestNs kQuantumSmp = 10'000;  ///< several: the latency of an interprocessor interrupt
+constexpr GuestNs kSlice = IcountRunner::kRound;  ///< one vCPU: nothing else can happen in between
+constexpr GuestNs kSliceSmp = 10'000;             ///< several: the latency of an interprocessor interrupt
 }  // namespace
 
-GuestNs VirtualMachine::idle_until() {
-    std::lock_guard lock(device_lock_);
-    GuestNs next = timers_->next_deadline();
-    for (auto& vcpu : vcpus_) {
-        if (vcpu->wakeup_pending() || !vcpu->halted) return icount_time_;
-        next = std::min(next, vcpu->apic->next_deadline());
+RoundResult VirtualMachine::run_round() {
+    std::lock_guard quantum(quantum_mutex_);
+    if (round_end_ == 0) round_end_ = IcountRunner::kRound;
+    while (!ending_) {
+        if (standing_ != VmState::kRunning || waits_for_page_) return RoundResult::kHeld;
+        if (slice_.open) {
+            if (!run_slice()) return ending_ ? RoundResult::kEnded : RoundResult::kHeld;
+            continue;
+        }
+        if (icount_time_ >= round_end_) {
+            round_end_ = (icount_time_ / IcountRunner::kRound + 1) * IcountRunner::kRound;
+            return RoundResult::kDone;
+        }
+        if (reset_pending_) do_reset();
+        if (!begin_slice()) return RoundResult::kIdle;
     }
-    return next;
+    return RoundResult::kEnded;
 }
 
-void VirtualMachine::run_vcpu_quantum(Vcpu& vcpu, GuestNs start, GuestNs length) {
+u64 VirtualMachine::idle_rounds() {
+    std::lock_guard quantum(quantum_mutex_);
+    std::lock_guard lock(device_lock_);
+    if (ending_ || reset_pending_ || exclusive_pending_ || !journal_.empty()) return 0;
+    GuestNs next = timers_->next_deadline();
+    for (auto& vcpu : vcpus_) {
+        if (vcpu->wakeup_pending() || !vcpu->halted) return 0;
+        next = std::min(next, vcpu->apic->next_deadline());
+    }
+    if (next == kNever) return kNever;
+    return next > icount_time_ ? (next - icount_time_) / IcountRunner::kRound : 0;
+}
+
+void VirtualMachine::skip_rounds(u64 rounds) {
+    std::lock_guard quantum(quantum_mutex_);
+    icount_time_ += rounds * IcountRunner::kRound;
+    round_end_ += rounds * IcountRunner::kRound;
     auto& clock = static_cast<IcountVmClock&>(*clock_);
-    clock.begin(start, &vcpu);
-    u64 first = vcpu.retired_now();
+    clock.begin(icount_time_, nullptr);
+    clock.end(icount_time_);
+}
+
+/// Input and timers that are due; then a slice, or, if every vCPU is halted, a step to the next event. False:
+/// only input can wake it.
+bool VirtualMachine::begin_slice() {
+    auto& clock = static_cast<IcountVmClock&>(*clock_);
+    clock.begin(icount_time_, nullptr);
+    // Between slices vCPUs are looked at under the device lock, which while_stopped() holds as well.
+    std::lock_guard lock(device_lock_);
+    journal_.apply_all(icount_time_);
+    timers_->run_due(icount_time_);
+    GuestNs next = timers_->next_deadline();
+    bool all_halted = true;
+    for (auto& vcpu : vcpus_) all_halted &= vcpu->halted && !vcpu->wakeup_pending();
+    if (all_halted) {
+        for (auto& vcpu : vcpus_) next = std::min(next, vcpu->apic->next_deadline());
+        if (next != kNever) {
+            icount_time_ = std::max(icount_time_, std::min(next, round_end_));
+            clock.begin(icount_time_, nullptr);
+            for (auto& vcpu : vcpus_)
+                if (icount_time_ >= vcpu->apic->next_deadline()) vcpu->apic->run_timer(icount_time_);
+        }
+        clock.end(icount_time_);
+        return next != kNever;
+    }
+    GuestNs length = std::min(vcpus_.size() == 1 ? kSlice : kSliceSmp, round_end_ - icount_time_);
+    if (next != kNever) length = std::min(length, std::max<GuestNs>(1, next - icount_time_));
+    slice_.open = true;
+    slice_.start = icount_time_;
+    slice_.length = length;
+    slice_.vcpu = 0;
+    slice_.first_retired.clear();
+    for (auto& vcpu : vcpus_) slice_.first_retired.push_back(vcpu->retired_now());
+    return true;
+}
+
+/// True: it is through. False: the machine stands still in its middle.
+bool VirtualMachine::run_slice() {
+    GuestNs furthest = slice_.start;
+    for (; slice_.vcpu < vcpus_.size(); ++slice_.vcpu)
+        if (!run_vcpu(*vcpus_[slice_.vcpu], slice_.first_retired[slice_.vcpu])) return false;
+    bool idle = true;
+    for (auto& vcpu : vcpus_) {
+        furthest = std::max(furthest, slice_.start + vcpu->retired_now() - slice_.first_retired[vcpu->index]);
+        idle &= vcpu->halted;
+    }
+    // All halted early: time stands at the last one's halt, and the next slice skips ahead.
+    if (idle || vcpus_.size() == 1)
+        icount_time_ = furthest;
+    else
+        icount_time_ += slice_.length;
+    GuestNs next = timers_->next_deadline();
+    if (next != kNever && vcpus_.size() > 1) icount_time_ = std::min(icount_time_, std::max(next, furthest));
+    static_cast<IcountVmClock&>(*clock_).end(icount_time_);
+    slice_.open = false;
+    return true;
+}
+
+/// Runs `vcpu` to the slice's end, to HLT, or until the machine stands still: false.
+bool VirtualMachine::run_vcpu(Vcpu& vcpu, u64 first_retired) {
+    auto& clock = static_cast<IcountVmClock&>(*clock_);
+    clock.begin(slice_.start, &vcpu, first_retired);
+    auto stands_still = [this] { return standing_ != VmState::kRunning; };
+    bool through = true;
+    GuestNs length = slice_.length;
     while (!ending_ && !reset_pending_) {
-        u64 used = vcpu.retired_now() - first;
+        u64 used = vcpu.retired_now() - first_retired;
+        // A device armed a timer inside this slice: it ends there for this vCPU. (Looked at before each run,
+        // so that a run which is broken off by a pause or a view gives the same as one that is not.)
+        GuestNs next = timers_->next_deadline();
+        if (next <= clock.now()) break;
+        length = std::min(length, next - slice_.start);
         if (used >= length) break;
-        if (!gate_.enter(vcpu)) break;
+        if (waits_for_page_ || !gate_.enter_unless(vcpu, stands_still)) {
+            through = ending_;
+            break;
+        }
         if (vcpu.halted && !vcpu.wakeup_pending()) {
             gate_.leave();
             break;
@@ -49,62 +148,36 @@ void VirtualMachine::run_vcpu_quantum(Vcpu& vcpu, GuestNs start, GuestNs length)
         vcpu.safepoint.leave();
         vcpu.halted = reason == ExitReason::kHalt;
         gate_.leave();
-        if (reason != ExitReason::kHalt && reason != ExitReason::kBudget)
-            after_exit(vcpu, static_cast<int>(reason));
+        if (reason != ExitReason::kHalt && reason != ExitReason::kBudget) after_exit(vcpu, reason);
         if (exclusive_pending_) drain_exclusive();
-        // A device armed a timer inside this quantum: it ends there for this vCPU.
-        GuestNs next = timers_->next_deadline();
-        if (next <= clock.now()) break;
-        if (next - start < length) length = next - start;
     }
-    clock.end(start);
+    clock.end(slice_.start);
+    return through;
 }
 
-bool VirtualMachine::run_quantum() {
-    if (ending_) return false;
-    if (reset_pending_) do_reset();
-    auto& clock = static_cast<IcountVmClock&>(*clock_);
-    clock.begin(icount_time_, nullptr);
-    // Between quanta vCPUs are looked at under the device lock, which while_stopped() holds as well.
-    std::unique_lock lock(device_lock_);
-    journal_.apply_all(icount_time_);
-    timers_->run_due(icount_time_);
-    GuestNs next = timers_->next_deadline();
-    bool all_halted = true;
-    for (auto& vcpu : vcpus_) all_halted &= vcpu->halted && !vcpu->wakeup_pending();
-    if (all_halted) {
-        for (auto& vcpu : vcpus_) next = std::min(next, vcpu->apic->next_deadline());
-        if (next == kNever) {
-            clock.end(icount_time_);
-            return true;  // only input can wake it
-        }
-        icount_time_ = std::max(icount_time_, next);
-        clock.begin(icount_time_, nullptr);
-        for (auto& vcpu : vcpus_)
-            if (icount_time_ >= vcpu->apic->next_deadline()) vcpu->apic->run_timer(icount_time_);
-        clock.end(icount_time_);
-        return true;
+/// A page that is only to be copied (shared, zero) is there in microseconds. What comes from elsewhere may
+/// take its time, which other VMs use: another thread waits.
+void VirtualMachine::wait_for_page(Vcpu& vcpu) {
+    PmapEntry entry = memory_->pmap().load_stable(vcpu.wait_ppn);
+    if (!icount_ || (entry.has_mpn() && !entry.moving())) {
+        vcpu.mmu.wait_for_page();
+        return;
     }
-    lock.unlock();
-    GuestNs length = vcpus_.size() == 1 ? kQuantum : kQuantumSmp;
-    if (next != kNever) length = std::min(length, std::max<GuestNs>(1, next - icount_time_));
-    GuestNs furthest = icount_time_;
-    for (auto& vcpu : vcpus_) {
-        u64 before = vcpu->retired_now();
-        run_vcpu_quantum(*vcpu, icount_time_, length);
-        furthest = std::max(furthest, icount_time_ + (vcpu->retired_now() - before));
+    page_wanted_by_ = &vcpu;
+    waits_for_page_ = true;
+    if (!page_waiter_.joinable()) page_waiter_ = std::thread([this] { page_waiter_main(); });
+    page_waiter_wake_.signal();
+}
+
+void VirtualMachine::page_waiter_main() {
+    name_thread(fmt::format("{}/page", config_.name.substr(0, 9)).c_str());
+    while (!ending_) {
+        page_waiter_wake_.wait_until(WakeEvent::kForever);
+        if (!waits_for_page_) continue;
+        page_wanted_by_->mmu.wait_for_page();
+        waits_for_page_ = false;
+        host_.wake_runner();
     }
-    // All halted early: time stands at the last one's halt, and the next quantum skips ahead.
-    bool idle = true;
-    for (auto& vcpu : vcpus_) idle &= vcpu->halted;
-    if (idle || vcpus_.size() == 1)
-        icount_time_ = furthest;
-    else
-        icount_time_ += length;
-    next = timers_->next_deadline();
-    if (next != kNever && vcpus_.size() > 1) icount_time_ = std::min(icount_time_, std::max(next, furthest));
-    clock.end(icount_time_);
-    return !ending_;
 }
 
 }  // namespace shadowbox

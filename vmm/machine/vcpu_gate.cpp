@@ -6,9 +6,13 @@
 namespace shadowbox {
 
 bool VcpuGate::enter(Vcpu& vcpu) {
+    return enter_unless(vcpu, [] { return false; });
+}
+
+bool VcpuGate::enter_unless(Vcpu& vcpu, const std::function<bool()>& stands_still) {
     std::unique_lock lock(mutex_);
-    changed_.wait(lock, [this] { return holds_ == 0 || ended_; });
-    if (ended_) return false;
+    changed_.wait(lock, [&] { return holds_ == 0 || ended_ || stands_still(); });
+    if (ended_ || holds_ > 0) return false;
     vcpu.safepoint.attention.fetch_and(~u32{SafepointParticipant::kAttentionStop});
     ++inside_;
     return true;
@@ -23,6 +27,7 @@ void VcpuGate::leave() {
 void VcpuGate::hold() {
     std::unique_lock lock(mutex_);
     ++holds_;
+    changed_.notify_all();
     for (Vcpu* vcpu : vcpus_) vcpu->post_attention(SafepointParticipant::kAttentionStop);
     changed_.wait(lock, [this] { return inside_ == 0; });
 }

@@ -4,6 +4,7 @@
 #pragma once
 
 #include <condition_variable>
+#include <functional>
 #include <mutex>
 #include <vector>
 
@@ -16,6 +17,9 @@ class VcpuGate {
     void add(Vcpu& vcpu) { vcpus_.push_back(&vcpu); }
     /// Waits while the gate is held; false once the VM ends.
     bool enter(Vcpu& vcpu);
+    /// For a thread that has other VMs to run: false as well while the gate is held and `stands_still()`,
+    /// that is, when it may be held for long. Called under the gate's mutex; hold() makes waiters ask again.
+    bool enter_unless(Vcpu& vcpu, const std::function<bool()>& stands_still);
     void leave();
     /// Closes the gate and waits until no vCPU is inside. Nests; the caller is not inside.
     void hold();

@@ -1,7 +1,11 @@
 // SPDX-License-Identifier: MIT
-// One guest: its memory, vCPUs, board and threads. Made by Host::add(). Under the host clock each vCPU and
-// the devices have a thread of their own; under icount the Host's one runner thread drives every VM
-// (vmm/icount_runner.h).
+// One guest: its memory, vCPUs, board and threads. Made by Host::add(), held by VmHandles (host.h). Under the
+// host clock each vCPU and the devices have a thread of their own (vm_threads.cpp); under icount the Host's
+// one runner thread drives every VM (icount_runner.h, icount_run.cpp).
+//
+// vm_build.cpp puts the parts together; vm_life.cpp starts, stops, pauses, blocks and ends; vm_bus.cpp is
+// what vCPUs reach; virtual_machine.cpp is what needs all vCPUs outside guest code: views, exclusive work,
+// resets.
 #pragma once
 
 #include <atomic>
@@ -30,31 +34,76 @@ class ScreenSource;
 class Vcpu;
 enum class ExitReason : u8;
 
-enum class VmState : u8 { kPaused, kRunning, kPoweredOff, kCrashed };
+enum class VmState : u8 { kPaused, kRunning, kBlocked, kPoweredOff, kCrashed };
 const char* vm_state_name(VmState state);
 enum class VmEvent : u8 { kPaused, kResumed, kReset, kEnded };
 
+/// Why a machine stands still although nobody paused it. Whoever blocks it unblocks it; `cont` tries as well.
+enum class BlockReason : u8 {
+    kPoolFull = 1,  ///< it needs a machine page and there is none
+    kPolicy = 2,    ///< a memory policy wants it to stand still
+};
+
+/// How a VM's part of a round under icount ended (icount_runner.h).
+enum class RoundResult : u8 {
+    kDone,  ///< its guest time is at the round's end
+    kIdle,  ///< only input can wake it; its time stands
+    kHeld,  ///< paused, blocked, or waiting for a page
+    kEnded,
+};
+
+/// What is known of a machine whose pages are gone.
+struct VmRecord {
+    u64 retired = 0;      ///< instructions, of all vCPUs
+    u64 memory_hash = 0;  ///< GuestMemory::content_hash() at the end; icount only
+    GuestNs time = 0;
+};
+
 class VirtualMachine final : public MachineBus {
  public:
-    static Expected<std::unique_ptr<VirtualMachine>> create(Host& host, VmId id, MachineConfig config,
+    static Expected<std::shared_ptr<VirtualMachine>> create(Host& host, VmId id, MachineConfig config,
                                                             CharBackends lines);
     ~VirtualMachine() override;
 
-    // --- life; any thread but a vCPU's ---
-    void start();  ///< powers on (paused if the configuration says so)
+    // --- life; any thread but one inside guest code or the device lock ---
+    void start();  ///< powers on (paused if the configuration says so); once
     void pause();
-    void resume();
-    void reset();  ///< the reset button
-    void stop();   ///< pulls the plug; joins the threads
-    VmState state() const { return state_.load(std::memory_order_acquire); }
+    void resume();  ///< ends a pause, and a want of pages is looked at again
+    void reset();   ///< the reset button
+    void stop();    ///< pulls the plug and waits for finish(); no thread of the VM's own
+    /// Holds the machine without its being paused: it is not the user's doing. Nests with pause(), not with
+    /// itself.
+    void block(BlockReason reason);
+    void unblock(BlockReason reason);
+    bool blocked_by(BlockReason reason) const {
+        return blocked_by_.load(std::memory_order_acquire) & static_cast<u8>(reason);
+    }
+    VmState state() const;
+    /// Why it is in state kBlocked, for views.
+    const char* block_reason() const;
+    bool started() const { return started_.load(std::memory_order_acquire); }
+    /// After the end: joins the threads, keeps the record, gives the machine pages back. Host does it soon.
+    void finish();
+    bool finished() const { return finished_.load(std::memory_order_acquire); }
+    const VmRecord& record() const { return record_; }  ///< valid once finished
+    // --- the pool is exhausted ---
+    /// The machine needs a page for `ppn` and there is none: blocks it and says so, once. From a vCPU's or
+    /// device thread too, outside the gate and without the device lock.
+    void want_room(Ppn ppn);
+    /// host_monotonic_ns() before which asking again is in vain.
+    u64 ask_again_at() const { return ask_again_at_.load(std::memory_order_acquire); }
+    /// Nobody can give it room.
+    void end_for_want_of_pages();
+
     /// Hears of changes, on the thread that made them; must not call back into the VM. Before start().
     void set_observer(std::function<void(VmEvent)> observer) { observer_ = std::move(observer); }
     /// Process exit status this VM ended with: 0 power-off, the debug port's value, 3 triple fault under
     /// -no-reboot.
     int exit_status() const { return exit_status_.load(std::memory_order_acquire); }
-    const std::string& stop_reason() const { return stop_reason_; }  ///< valid once not running
+    const std::string& stop_reason() const { return stop_reason_; }  ///< valid once ended
 
     // --- parts ---
+    VmId id() const { return id_; }
     const MachineConfig& config() const { return config_; }
     const std::string& name() const { return config_.name; }
     GuestMemory& memory() { return *memory_; }
@@ -68,7 +117,7 @@ class VirtualMachine final : public MachineBus {
     ScreenSource* screen() { return screen_; }
     void set_screen(ScreenSource* screen) { screen_ = screen; }
     BootImage& boot_image() { return boot_image_; }
-    Host& host() { return host_; }
+    Host& host() { return host_; }  ///< not after the Host's end
     std::vector<Drive>& drives() { return drives_; }
     /// Everything devices own. Lock order: this before pmap and pool (design section 3).
     std::mutex& device_lock() { return device_lock_; }
@@ -88,23 +137,33 @@ class VirtualMachine final : public MachineBus {
     const GuestClock& clock() const override { return *clock_; }
 
     // --- the icount runner ---
-    /// Runs one quantum of guest time; false when this VM can never run again.
-    bool run_quantum();
-    /// Guest time at which something will happen in an idle VM; kNever when only input can wake it.
-    GuestNs idle_until();
+    /// Runs to the end of the round, or as far as it gets; the next call goes on from there.
+    RoundResult run_round();
+    /// After kDone: how many rounds would change nothing but the time; kNever: only input can wake it.
+    u64 idle_rounds();
+    /// Lets so many idle rounds pass.
+    void skip_rounds(u64 rounds);
+    /// A non-maskable interrupt to every vCPU.
+    void send_nmi();
 
  private:
-    friend class Host;
     VirtualMachine(Host& host, VmId id, MachineConfig config);
     Expected<void> build(CharBackends lines);
-    Expected<void> load_firmware();
+    void map_ram();
+    BoardHooks board_hooks();
+    Expected<void> build_devices(CharBackends lines);
+    Expected<void> build_vcpus();
     void power_on();
+    void stand(bool paused, u8 blocked_by);
+    void give_pages_back();
     void vcpu_main(Vcpu& vcpu);
     void device_main();
     bool halt_ends(Vcpu& vcpu);
     void sleep_in_halt(Vcpu& vcpu);
     ExitReason step_exclusive(Vcpu& vcpu);
-    void after_exit(Vcpu& vcpu, int reason);
+    void after_exit(Vcpu& vcpu, ExitReason reason);
+    void wait_for_page(Vcpu& vcpu);
+    void page_waiter_main();
     void drain_exclusive();
     void run_exclusive_work();
     bool outside_work_waits() const;
@@ -112,15 +171,20 @@ class VirtualMachine final : public MachineBus {
     void do_reset();
     void triple_fault(Vcpu& vcpu);
     void request_end(VmState state, int status, std::string reason);
-    void run_vcpu_quantum(Vcpu& vcpu, GuestNs start, GuestNs length);
+    bool begin_slice();
+    bool run_slice();
+    bool run_vcpu(Vcpu& vcpu, u64 first_retired);
     void wake_all();
     void tell(VmEvent event) {
         if (observer_) observer_(event);
     }
 
-    Host& host_;
+    Host& host_;     // not after `ending_` and finish()
     const VmId id_;  // 1 and up
     MachineConfig config_;
+    const bool icount_;
+    std::shared_ptr<MachinePool> pool_;  // both outlive the Host while somebody has a handle
+    std::shared_ptr<Pager> pager_;
     std::unique_ptr<VmClock> clock_;
     std::unique_ptr<TimerQueue> timers_;
     std::unique_ptr<GuestMemory> memory_;
@@ -141,12 +205,20 @@ class VirtualMachine final : public MachineBus {
     std::mutex exclusive_queue_mutex_;
     std::vector<std::function<void()>> exclusive_work_;  // guarded by exclusive_queue_mutex_
     std::atomic<bool> exclusive_pending_{false}, reset_pending_{false}, ending_{false};
-    std::mutex life_mutex_;  // start, pause, resume, stop
+    std::mutex life_mutex_;  // start, pause, resume, block
     std::atomic<bool> started_{false};
-    bool paused_ = true;  // guarded by life_mutex_
-    std::atomic<VmState> state_{VmState::kPaused};
+    bool paused_ = true;             // guarded by life_mutex_
+    std::atomic<u8> blocked_by_{0};  // BlockReasons; written under life_mutex_
+    std::atomic<u64> ask_again_at_{0};
+    u64 room_line_at_ = 0;                     // guarded by life_mutex_: when want_room() last said so
+    std::atomic<bool> waits_for_page_{false};  // icount: the page waiter is at work
+    std::atomic<VmState> standing_{VmState::kPaused};    // what state() is before the end
+    std::atomic<VmState> end_state_{VmState::kRunning};  // kRunning: it has not ended
     std::atomic<int> exit_status_{0};
     std::string stop_reason_;
+    std::mutex finish_mutex_;
+    std::atomic<bool> finished_{false};
+    VmRecord record_;
     std::function<void(VmEvent)> observer_;
     ScreenSource* screen_ = nullptr;
     std::unique_ptr<ScreenSource> vga_screen_;
@@ -163,7 +235,22 @@ class VirtualMachine final : public MachineBus {
         kNever};  ///< until then the device thread sleeps; kNever: it is about to look
     void watch_timer(Vcpu& vcpu);
     GuestNs ask_for_due_timers();
-    GuestNs icount_time_ = 0;  // the runner's
+
+    // --- icount; the runner's, under quantum_mutex_ ---
+    /// A stretch of guest time in which no timer expires but at its end; the vCPUs run through it one after
+    /// the other. It stays open while the VM stands still in its middle.
+    struct Slice {
+        bool open = false;
+        GuestNs start = 0, length = 0;
+        unsigned vcpu = 0;               ///< whose turn it is
+        std::vector<u64> first_retired;  ///< of each vCPU, at the start
+    };
+    std::mutex quantum_mutex_;
+    Slice slice_;
+    GuestNs icount_time_ = 0, round_end_ = 0;
+    std::thread page_waiter_;
+    WakeEvent page_waiter_wake_;
+    Vcpu* page_wanted_by_ = nullptr;  // handed over by waits_for_page_
 };
 
 }  // namespace shadowbox

@@ -7,7 +7,7 @@
 namespace shadowbox {
 
 namespace {
-/// The icount clock whose quantum runs on this thread.
+/// The icount clock whose slice runs on this thread.
 thread_local const IcountVmClock* running_here = nullptr;
 }  // namespace
 
@@ -28,11 +28,14 @@ GuestNs IcountVmClock::now() const {
     if (running_here != this) return published_.load(std::memory_order_acquire);
     return vcpu_ ? start_ + (vcpu_->retired_now() - start_retired_) : start_;
 }
-void IcountVmClock::begin(GuestNs quantum_start, const Vcpu* vcpu) {
+void IcountVmClock::begin(GuestNs slice_start, const Vcpu* vcpu) {
+    begin(slice_start, vcpu, vcpu ? vcpu->retired_now() : 0);
+}
+void IcountVmClock::begin(GuestNs slice_start, const Vcpu* vcpu, u64 first_retired) {
     running_here = this;
-    start_ = quantum_start;
+    start_ = slice_start;
     vcpu_ = vcpu;
-    start_retired_ = vcpu ? vcpu->retired_now() : 0;
+    start_retired_ = first_retired;
 }
 void IcountVmClock::end(GuestNs time) {
     start_ = time;

@@ -39,12 +39,14 @@ class HostVmClock final : public VmClock {
 class IcountVmClock final : public VmClock {
  public:
     explicit IcountVmClock(u64 seed) : wall_base_(1'700'000'000 + seed % 1'000'000) {}
-    /// On the running thread: exact. Elsewhere: as of the last quantum.
+    /// On the running thread: exact. Elsewhere: as of the last slice.
     GuestNs now() const override;
     u64 wall_base_seconds() const override { return wall_base_; }
 
-    /// The runner's side: time at the start of a quantum, and the vCPU that runs in it (nullptr: none).
-    void begin(GuestNs quantum_start, const Vcpu* vcpu);
+    /// The runner's side: time at the start of a slice, the vCPU that runs in it (nullptr: none), and what
+    /// that vCPU had retired then (if not given: what it has now).
+    void begin(GuestNs slice_start, const Vcpu* vcpu);
+    void begin(GuestNs slice_start, const Vcpu* vcpu, u64 first_retired);
     void end(GuestNs time);
 
  private:

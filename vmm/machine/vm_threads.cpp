@@ -37,27 +37,17 @@ void VirtualMachine::vcpu_main(Vcpu& vcpu) {
         vcpu.safepoint.leave();
         vcpu.halted = reason == ExitReason::kHalt;  // inside the gate: a reset that comes after it wins
         gate_.leave();
-        after_exit(vcpu, static_cast<int>(reason));
+        after_exit(vcpu, reason);
     }
 }
 
-void VirtualMachine::after_exit(Vcpu& vcpu, int code) {
-    switch (static_cast<ExitReason>(code)) {
+void VirtualMachine::after_exit(Vcpu& vcpu, ExitReason reason) {
+    // Done alone, an instruction can want a page as any other.
+    if (reason == ExitReason::kExclusive) reason = step_exclusive(vcpu);
+    switch (reason) {
         case ExitReason::kShutdown: triple_fault(vcpu); break;
-        case ExitReason::kWaitPage: vcpu.mmu.wait_for_page(); break;
-        case ExitReason::kRefused:
-            spdlog::error(
-                "[{}] the pool of machine pages is exhausted (guest page {:#x}): the machine is paused; give "
-                "it room and continue",
-                config_.name, vcpu.wait_ppn.value);
-            if (host_.config().icount)
-                request_end(VmState::kCrashed, 4, "out of machine pages");
-            else
-                host_.pause_later(*this);
-            break;
-        case ExitReason::kExclusive:
-            if (step_exclusive(vcpu) == ExitReason::kShutdown) triple_fault(vcpu);
-            break;
+        case ExitReason::kWaitPage: wait_for_page(vcpu); break;
+        case ExitReason::kRefused: want_room(vcpu.wait_ppn); break;
         default: break;
     }
 }

@@ -73,3 +73,23 @@ TEST_CASE("cpu: an interrupt whose delivery waited for a page lets no instructio
     CHECK(machine.get<u64>(kFrame) == interrupted);
     cpu.safepoint.leave();
 }
+
+TEST_CASE("cpu: an interrupt whose delivery finds the pool exhausted is held, and each try says why") {
+    SimdMachine machine;
+    Vcpu& cpu = *machine.cpu;
+    cpu.safepoint.enter();
+    start_counting(machine);
+    u64 interrupted = cpu.rip, retired = cpu.retired;
+    machine.pool->set_capacity(1);
+    cpu.apic->post(kVector, false);
+    for (int round = 0; round < 3; ++round) {
+        CHECK(cpu.run(100) == ExitReason::kRefused);  // kWaitPage: waiting for a page that nobody brings
+        CHECK(cpu.wait_ppn == Gpa(kFrame).ppn());
+        CHECK(cpu.retired == retired);
+    }
+    machine.pool->set_capacity(4096);
+    CHECK(cpu.run(100) == ExitReason::kHalt);
+    CHECK(cpu.rip == kHandler + 1);
+    CHECK(machine.get<u64>(kFrame) == interrupted);
+    cpu.safepoint.leave();
+}

@@ -4,6 +4,7 @@
 #include <catch2/catch.hpp>
 #include <filesystem>
 #include <nlohmann/json.hpp>
+#include <thread>
 
 #include "core/host/file.h"
 #include "cpu/state/vcpu.h"
@@ -51,8 +52,8 @@ struct Machines final : ProcessControl {
         host_->start_all();
     }
     Host& host() override { return *host_; }
-    GuestInput& input(unsigned guest) override { return *inputs_[guest]; }
-    ScreenSource* screen(unsigned guest) override { return guest == 0 ? &screen_ : nullptr; }
+    GuestInput& input(VmId guest) override { return *inputs_[guest.value - 1]; }
+    ScreenSource* screen(VmId guest) override { return guest.value == 1 ? &screen_ : nullptr; }
     void quit() override { ++quits; }
     VirtualMachine& vm() { return *host_->vms()[0]; }
     void poke(u64 where, const std::vector<u8>& bytes) { vm().memory().write(Gpa(where), bytes); }
@@ -60,6 +61,9 @@ struct Machines final : ProcessControl {
         std::vector<u8> bytes;
         for (int i = 0; i < 8; ++i) bytes.push_back(static_cast<u8>(value >> (8 * i)));
         poke(where, bytes);
+    }
+    void touch(u64 pages) {
+        for (u64 i = 0; i < pages; ++i) poke(0x200000 + i * kPageSize, {1});
     }
     /// 4-level tables: 0 to 4 MiB in large pages, and 1000000H to 400000H in a small one, user and read-only.
     void page_tables() {
@@ -133,6 +137,49 @@ TEST_CASE("monitor: choice of guest, status, names") {
     CHECK(has(monitor.execute("c"), "has ended"));
     CHECK(monitor.execute("q").empty());
     CHECK(monitor.quit_asked());
+}
+
+TEST_CASE("monitor: pool_set and cont let a guest go on that found the pool full") {
+    Machines machines;
+    Monitor monitor(machines);
+    CHECK(has(monitor.execute("info pool"), "20480 pages in use"));
+    machines.touch(256);
+    CHECK(has(monitor.execute("pool_set 1M"), "no new pages until it is less"));
+    CHECK(has(monitor.execute("info pool"), "of 256 pages in use"));
+    CHECK(has(monitor.execute("info pool"), "full"));
+    for (const char* line : {"pool_set", "pool_set x", "pool_set 1K", "pool_set 1T", "pool_set 64 M"}) {
+        std::string out = monitor.execute(line);
+        INFO(line << ": " << out);
+        CHECK(std::count(out.begin(), out.end(), '\n') == 1);
+    }
+    CHECK(monitor.execute("cont").empty());
+    while (machines.vm().state() != VmState::kBlocked) std::this_thread::yield();
+    CHECK(has(monitor.execute("info status"), "paused (no machine page left: pool_set SIZE"));
+    CHECK(has(monitor.execute("info vms"), "one (blocked"));
+    CHECK(monitor.execute("cont").empty());  // no room yet: it stands still again
+    while (machines.vm().state() != VmState::kBlocked) std::this_thread::yield();
+    CHECK(monitor.execute("pool_set 64M").empty());
+    CHECK(monitor.execute("cont").empty());
+    CHECK(monitor.execute("info status") == "VM status: running\n");
+    CHECK(has(monitor.execute("help pool_set"), "pool_set SIZE"));
+}
+
+TEST_CASE("monitor: the chosen guest stays chosen when others, or it, are removed from the host") {
+    Machines machines;
+    Monitor monitor(machines);
+    monitor.execute("vm two");
+    machines.host().remove(machines.host().vms()[0]);
+    CHECK(monitor.execute("info name") == "two\n");
+    CHECK(has(monitor.execute("info vms"), "* 0: two"));
+    machines.host().remove(machines.host().vms()[0]);
+    CHECK(monitor.execute("info name") == "two\n");
+    CHECK(has(monitor.execute("info status"), "shutdown"));
+    CHECK(monitor.execute("info vms").empty());
+    for (const char* line : {"info registers", "info cpus", "info pmap", "info qtree", "info mtree",
+                             "info jit", "xp /4x 0", "nmi", "stop", "info pool", "info counters"}) {
+        INFO(line);
+        CHECK_FALSE(has(monitor.execute(line), "unknown"));
+    }
 }
 
 TEST_CASE("monitor: memory as words, characters and instructions") {
@@ -324,6 +371,25 @@ TEST_CASE("qmp: greeting, negotiation, commands and errors") {
               R"({"execute":"send-key","arguments":{"keys":[{"type":"qcode","data":"zz"}]}})")["error"]
                                                                                               ["class"] ==
           "GenericError");
+}
+
+TEST_CASE("qmp: a guest that found the pool full is in io-error, and human-monitor-command gives room") {
+    Client client;
+    client.connection.connected();
+    client.ask(R"({"execute":"qmp_capabilities"})");
+    client.machines.touch(256);
+    auto human = [&](const std::string& line) {
+        return client.ask(R"({"execute":"human-monitor-command","arguments":{"command-line":")" + line +
+                          R"("}})")["return"];
+    };
+    CHECK(has(human("pool_set 1M"), "no new pages"));
+    client.ask(R"({"execute":"cont"})");
+    auto status = [&] { return client.ask(R"({"execute":"query-status"})")["return"]["status"]; };
+    while (status() == "running") std::this_thread::yield();
+    CHECK(status() == "io-error");
+    CHECK(human("pool_set 64M") == "");
+    CHECK(client.ask(R"({"execute":"cont"})").contains("return"));
+    CHECK(status() == "running");
 }
 
 TEST_CASE("qmp: commands may be split anywhere, braces in strings count for nothing") {

@@ -88,7 +88,7 @@ struct HaltingMachine {
 
     std::filesystem::path directory;
     std::unique_ptr<Host> host;
-    VirtualMachine* vm = nullptr;
+    VmHandle vm;
     std::atomic<int> resets{0};
 };
 

@@ -56,10 +56,8 @@ Result run(const std::vector<u8>& code, u64 seed = 1, const std::vector<u8>& han
     (*host)->start_all();
     (*host)->wait_all();
     result.status = machine.exit_status();
-    machine.while_stopped([&] {
-        result.retired = machine.vcpu(0).retired;
-        result.hash = machine.memory().content_hash();
-    });
+    result.retired = machine.record().retired;
+    result.hash = machine.record().memory_hash;
     host->reset();  // joins the runner
     spdlog::set_level(spdlog::level::info);
     std::filesystem::remove_all(directory);
