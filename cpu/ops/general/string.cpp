@@ -6,6 +6,7 @@
 #include <cstring>
 
 #include "cpu/access/io_permission.h"
+#include "cpu/events/breakpoints.h"
 #include "cpu/ops/operand_forms.h"
 
 namespace shadowbox {
@@ -125,6 +126,7 @@ struct Ins {
         if (!io_allowed(cpu, port, sizeof(T)) || !probe_write(cpu, to, sizeof(T))) return false;
         ++cpu.counters.port_io;
         if (!store<T>(cpu, to, static_cast<T>(cpu.bus.port_read(port, sizeof(T))))) return false;
+        note_port_access(cpu, port, sizeof(T));
         advance(cpu, kRdi, insn, step);
         return true;
     }
@@ -149,6 +151,7 @@ struct Outs {
             return false;
         ++cpu.counters.port_io;
         cpu.bus.port_write(port, sizeof(T), value);
+        note_port_access(cpu, port, sizeof(T));
         advance(cpu, kRsi, insn, step);
         return true;
     }
@@ -334,6 +337,7 @@ bool repeat(Vcpu& cpu, const Insn& insn) {
             return true;
         if (cpu.budget <= 0 || cpu.single || cpu.safepoint.attention.load(std::memory_order_relaxed)) {
             cpu.rip = rip_of(cpu, &insn);
+            cpu.other_flags |= rflags::kRF;  // what comes between iterations pushes it (SDM 3B 18.3.1.1)
             return true;
         }
     }
