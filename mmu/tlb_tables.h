@@ -92,6 +92,7 @@ struct VcpuMmu::Tables {
     Filled<kTlbEntries> data_filled[2];
     Filled<kCodeTlbEntries> code_filled[2];
     bool write_right_lost = false;
+    Vpn watched[kWatchedPages];  ///< without entries
 
     /// How many entries hold a right to write, by a hash of the page: most pages that become code have none,
     /// which is known without looking through the entries. A count that reaches its limit stays there. PPN 0

@@ -103,6 +103,11 @@ void VcpuMmu::remember(Vpn vpn, const Translation& walked) {
         tables_->code_filled[t.global].add(i, bit);
         return;
     }
+    if (__builtin_expect(watched_count_ != 0, 0) && watches(gva)) {
+        // The pointer of this access can write all the same, until the next safepoint.
+        if (may_write) tables_->write_right_lost = true;
+        return;
+    }
     unsigned i = TlbContext::index(tag);
     const TlbEntry& entry = context.data[i];
     bool may_read = access_allowed(control_, t, walk_access(MemoryAccess::kRead, privilege));

@@ -6,6 +6,7 @@
 
 #include <functional>
 #include <memory>
+#include <span>
 
 #include "core/inspect.h"
 #include "mmu/guest_memory.h"
@@ -105,6 +106,12 @@ class VcpuMmu {
     void drop_ppn(Ppn ppn);
     /// Like drop_ppn, but only the right to write (the page became protected).
     void drop_write(Ppn ppn);
+    /// From now on every data access to these pages, by any privilege, comes to resolve(): the TLB gets no
+    /// entry for them. At most kWatchedPages; those named before and not now are ordinary again.
+    static constexpr unsigned kWatchedPages = 4;
+    void watch_pages(std::span<const Vpn> pages);
+    bool watches() const { return watched_count_ != 0; }
+    bool watches(Gva gva) const;
     /// What SafepointDomain calls: serves one request in one search. True if a right to write was dropped, or
     /// may have been in use without its entry still being there.
     bool apply(const DropRequest& request);
@@ -132,6 +139,7 @@ class VcpuMmu {
     unsigned slot_ = 0;  // current PCID slot
     bool fill_both_sides_ = false;
     PageAccess wait_access_ = PageAccess::kRead;
+    u8 watched_count_ = 0;           // of Tables::watched
     std::unique_ptr<u8[]> scratch_;  // where stores to ROM go
 
     friend class SafepointDomain;

@@ -74,6 +74,22 @@ bool VcpuMmu::load_pdptes(u64 cr3, u64 cr0, u64 cr4, u64 efer) {
     return true;
 }
 
+// --- watched pages ---
+
+bool VcpuMmu::watches(Gva gva) const {
+    const Vpn *first = tables_->watched, *end = first + watched_count_;
+    return std::find(first, end, gva.vpn()) != end;
+}
+
+void VcpuMmu::watch_pages(std::span<const Vpn> pages) {
+    for (Vpn vpn : pages) {
+        if (!watches(start_of(vpn)))
+            tables_->drop_front(VpnRange{vpn}, Tables::all_contexts(), Tables::Which::kAll);
+    }
+    watched_count_ = static_cast<u8>(pages.size());
+    std::copy(pages.begin(), pages.end(), tables_->watched);
+}
+
 // --- INVLPG, INVPCID ---
 
 void VcpuMmu::flush_all() {

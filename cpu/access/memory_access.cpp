@@ -164,6 +164,12 @@ void write_piece(Vcpu& cpu, u64 gva, const Resolved& found, unsigned size, const
     }
 }
 
+/// An access that is done: `first` bytes at `gva`, the rest of `size` at `second`.
+void note(Vcpu& cpu, u64 gva, unsigned first, u64 second, unsigned size, bool write) {
+    note_data_access(cpu, gva, first, write);
+    if (first < size) note_data_access(cpu, second, size - first, write);
+}
+
 }  // namespace
 
 bool load_slow(Vcpu& cpu, u64 gva, unsigned size, void* value, bool supervisor) {
@@ -184,7 +190,7 @@ bool load_slow(Vcpu& cpu, u64 gva, unsigned size, void* value, bool supervisor) 
         b = cpu.mmu.resolve(Gva(second), size - first, MemoryAccess::kRead, supervisor);
     if (first < size && !usable(cpu, b, second)) return false;
     if (first < size) read_piece(cpu, second, b, size - first, static_cast<u8*>(value) + first);
-    if (__builtin_expect(cpu.dr[7] & 0xFF, 0)) note_data_access(cpu, gva, size, false);
+    if (__builtin_expect(cpu.mmu.watches(), 0)) note(cpu, gva, first, second, size, false);
     return true;
 }
 
@@ -206,7 +212,7 @@ bool store_slow(Vcpu& cpu, u64 gva, unsigned size, const void* value, bool super
         b = cpu.mmu.resolve(Gva(second), size - first, MemoryAccess::kWrite, supervisor);
     if (first < size && !usable(cpu, b, second)) return false;
     if (first < size) write_piece(cpu, second, b, size - first, static_cast<const u8*>(value) + first);
-    if (__builtin_expect(cpu.dr[7] & 0xFF, 0)) note_data_access(cpu, gva, size, true);
+    if (__builtin_expect(cpu.mmu.watches(), 0)) note(cpu, gva, first, second, size, true);
     return true;
 }
 
@@ -231,7 +237,8 @@ u8* locked_pointer(Vcpu& cpu, u64 gva, unsigned size, bool& plain) {
     if ((gva & kPageOffsetMask) + size <= kPageSize) {
         Resolved found = cpu.mmu.resolve(Gva(gva), size, MemoryAccess::kWrite);
         if (!usable(cpu, found, gva)) return nullptr;
-        if (found.kind == Resolved::Kind::kHost && !found.rom && !found.code_page && !(cpu.dr[7] & 0xFF))
+        if (found.kind == Resolved::Kind::kHost && !found.rom && !found.code_page &&
+            !cpu.mmu.watches(Gva(gva)))
             return found.host;
         if (found.kind == Resolved::Kind::kMmio || found.rom) {
             plain = true;

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 // The vCPU's loop: from block to block until the budget is used up or somebody wants attention.
 #include <algorithm>
+#include <utility>
 
 #include "cpu/apic/local_apic.h"
 #include "cpu/blocks/block.h"
@@ -100,45 +101,46 @@ void execute(Vcpu& cpu, const Insn* insn) {
 
 void Vcpu::step_one() {
     // One instruction alone: single step, interrupt shadow, exact counts, breakpoints.
-    single = true;
     exit = ExitReason::kNone;
-    u64 linear = (mode & mode_bits::kLong64) ? rip : (rip + seg[kCs].base) & 0xFFFFFFFF;
-    bool trap_flag = other_flags & rflags::kTF;
-    if (u64 hits = (other_flags & rflags::kRF) ? 0 : instruction_breakpoints(*this, linear)) {
-        raise(Fault{Vector::kDB, false, 0, 0, hits});
-        single = false;
+    const bool had_shadow = interrupt_shadow, held = std::exchange(traps_held, false);
+    const u64 earlier = pending_dr6, resume = other_flags & rflags::kRF;
+    if (earlier && !held) {  // of a SYSRET, or of the delivery of an event
+        raise(Fault{Vector::kDB, false, 0, 0, earlier});
         return;
     }
-    bool had_shadow = interrupt_shadow;
+    const u64 linear = (mode & mode_bits::kLong64) ? rip : (rip + seg[kCs].base) & 0xFFFFFFFF;
+    if (u64 hits = resume || held ? 0 : instruction_breakpoints(*this, linear)) {
+        raise(Fault{Vector::kDB, false, 0, 0, hits});
+        return;
+    }
+    single = true;
     interrupt_shadow = false;
-    pending_dr6 = 0;
     device_accesses.begin(rip);
-    Block* found = blocks->find(*this);
-    if (found) {
+    other_flags &= ~rflags::kRF;  // cleared at the instruction's start: what it loads itself stays
+    step_trap = other_flags & rflags::kTF;
+    if (Block* found = blocks->find(*this)) {
         block = found;
         budget -= 1;
-        u64 start = rip;
-        bool resumes = other_flags & rflags::kRF;  // an IRET that sets RF means the instruction after it
+        const u64 start = rip, mask = mode & mode_bits::kLong64 ? ~u64{0} : 0xFFFFFFFF;
         execute(*this, found->insns);
-        bool repeats = exit == ExitReason::kNone && rip == start && found->insns[0].rep;
-        if (resumes && exit != ExitReason::kFault && !repeats && exit != ExitReason::kWaitPage &&
-            exit != ExitReason::kExclusive)
-            other_flags &= ~rflags::kRF;
+        const bool branched = rip != start && rip != ((start + found->byte_count) & mask);
+        if ((msr.debugctl & debugctl::kBTF) && !branched) step_trap = false;  // SDM 3B 18.4.3
     }
     single = false;
     device_accesses.end(exit == ExitReason::kWaitPage || exit == ExitReason::kRefused ||
                         exit == ExitReason::kExclusive);
     if (exit == ExitReason::kNone || exit == ExitReason::kHalt) {
-        // Traps after the instruction (SDM 3B 17.2.4): TF as it was before, and data breakpoints. MOV SS
-        // holds them back.
-        u64 bits = pending_dr6;
-        if (trap_flag) bits |= u64{1} << 14;  // DR6.BS
-        if (bits && !interrupt_shadow)
-            raise(Fault{Vector::kDB, false, 0, 0, bits});
-        else if (bits)
-            pending_dr6 = 0;
-    } else if (exit != ExitReason::kFault) {
+        // Behind MOV SS no single step is reported, and what else was hit waits (SDM 3A 6.8.3).
+        if (traps_held) return;
+        if (step_trap) pending_dr6 |= dr6::kBS;
+        if (pending_dr6) raise(Fault{Vector::kDB, false, 0, 0, pending_dr6});
+    } else if (exit == ExitReason::kFault) {
+        if (fault.vector != Vector::kDB) pending_dr6 = earlier;  // its own accesses do not count
+    } else {
         interrupt_shadow = had_shadow;
+        traps_held = held;
+        pending_dr6 = earlier;
+        other_flags |= resume;
     }
 }
 
@@ -176,8 +178,9 @@ ExitReason Vcpu::run(i64 allowed) {
             break;
         }
         exit = ExitReason::kNone;
-        bool alone_now =
-            interrupt_shadow || (mode & mode_bits::kSingleStep) || need_single_ || device_accesses.held();
+        bool alone_now = interrupt_shadow || (mode & mode_bits::kSingleStep) || need_single_ || pending_dr6 ||
+                         device_accesses.held();
+        if (!alone_now) other_flags &= ~rflags::kRF;  // no interrupt came between a repeat's iterations
         if (alone_now) {
             need_single_ = false;
             step_one();
@@ -224,8 +227,10 @@ bool Vcpu::serve_attention() {
     safepoint.attention.fetch_and(~u32{SafepointParticipant::kAttentionInterrupt}, std::memory_order_acq_rel);
     check_interrupts_ = false;
     interrupt_latched = interrupt_waiting();  // behind this point whoever adds something asks for attention
-    if (wait_for_sipi_ || interrupt_shadow || device_accesses.held()) {
-        check_interrupts_ = interrupt_shadow || device_accesses.held();
+    const bool later = interrupt_shadow || device_accesses.held() ||
+                       (pending_dr6 && !held_event_);  // traps come before interrupts
+    if (wait_for_sipi_ || later) {
+        check_interrupts_ = later;
         if (!wait_for_sipi_) return true;
     }
     return deliver_pending_interrupt();

@@ -1,30 +1,45 @@
 // SPDX-License-Identifier: MIT
 #include "cpu/events/breakpoints.h"
 
+#include <algorithm>
+#include <array>
+
 namespace shadowbox {
 
 namespace {
-struct Watch {
-    bool enabled;
-    unsigned kind;
-    u64 first, last;
-};  // kind: R/W field, 0 execute, 1 write, 2 I/O, 3 read or write
+enum class Watched : u8 { kExecute, kWrite, kPort, kReadOrWrite };  // DR7's R/W fields
 
-Watch watch(const Vcpu& cpu, unsigned n) {
+/// What a debug register asks for. Nothing on I/O without CR4.DE: the field is undefined then.
+struct Breakpoint {
+    bool enabled;
+    Watched kind;
+    u64 first, last;
+    bool on_data() const { return enabled && (kind == Watched::kWrite || kind == Watched::kReadOrWrite); }
+    bool meets(u64 at, unsigned size) const { return at <= last && at + (size - 1) >= first; }
+};
+
+Breakpoint breakpoint(const Vcpu& cpu, unsigned n) {
     static constexpr unsigned kLengths[] = {1, 2, 8, 4};
-    unsigned fields = static_cast<unsigned>(cpu.dr[7] >> (16 + 4 * n) & 15), length = kLengths[fields >> 2];
-    u64 first = cpu.dr[n] & ~u64{length - 1};
-    return {(cpu.dr[7] >> (2 * n) & 3) != 0, fields & 3, first, first + length - 1};
+    const unsigned fields = static_cast<unsigned>(cpu.dr[7] >> (16 + 4 * n) & 15),
+                   length = kLengths[fields >> 2];
+    const u64 first = cpu.dr[n] & ~u64{length - 1};
+    return {(cpu.dr[7] >> (2 * n) & 3) != 0, static_cast<Watched>(fields & 3), first, first + length - 1};
 }
 }  // namespace
 
 void note_data_access(Vcpu& cpu, u64 gva, unsigned size, bool write) {
     for (unsigned n = 0; n < 4; ++n) {
-        Watch w = watch(cpu, n);
-        if (!w.enabled || !(w.kind == 3 || (w.kind == 1 && write))) continue;
-        if (gva <= w.last && gva + size - 1 >= w.first) cpu.pending_dr6 |= u64{1} << n;
-        // Keep the page out of the TLB, so that the next access comes here again.
-        cpu.mmu.context()->forget_rights(w.first);
+        const Breakpoint b = breakpoint(cpu, n);
+        if (b.on_data() && (write || b.kind == Watched::kReadOrWrite) && b.meets(gva, size))
+            cpu.pending_dr6 |= u64{1} << n;
+    }
+}
+
+void note_port_access(Vcpu& cpu, u16 port, unsigned size) {
+    if (__builtin_expect(!(cpu.dr[7] & 0xFF), 1) || !(cpu.cr4 & cr4::kDE)) return;
+    for (unsigned n = 0; n < 4; ++n) {
+        const Breakpoint b = breakpoint(cpu, n);
+        if (b.enabled && b.kind == Watched::kPort && b.meets(port, size)) cpu.pending_dr6 |= u64{1} << n;
     }
 }
 
@@ -32,22 +47,22 @@ u64 instruction_breakpoints(const Vcpu& cpu, u64 gva) {
     u64 hits = 0;
     if (!(cpu.dr[7] & 0xFF)) return 0;
     for (unsigned n = 0; n < 4; ++n) {
-        Watch w = watch(cpu, n);
-        if (w.enabled && w.kind == 0 && cpu.dr[n] == gva) hits |= u64{1} << n;
+        const Breakpoint b = breakpoint(cpu, n);
+        if (b.enabled && b.kind == Watched::kExecute && cpu.dr[n] == gva) hits |= u64{1} << n;
     }
     return hits;
 }
 
-bool watches_page(const Vcpu& cpu, u64 gva) {
-    if (!(cpu.dr[7] & 0xFF)) return false;
+void breakpoints_changed(Vcpu& cpu) {
+    std::array<Vpn, VcpuMmu::kWatchedPages> pages;
+    unsigned count = 0;
     for (unsigned n = 0; n < 4; ++n) {
-        Watch w = watch(cpu, n);
-        if (w.enabled && (w.kind == 1 || w.kind == 3) && ((w.first ^ gva) & ~kPageOffsetMask) == 0)
-            return true;
+        const Breakpoint b = breakpoint(cpu, n);  // never reaches over its page: it is aligned
+        const Vpn page = Gva(b.first).vpn();
+        if (b.on_data() && std::find(pages.begin(), pages.begin() + count, page) == pages.begin() + count)
+            pages[count++] = page;
     }
-    return false;
+    cpu.mmu.watch_pages({pages.data(), count});
 }
-
-void breakpoints_changed(Vcpu& cpu) { cpu.mmu.flush_all(); }
 
 }  // namespace shadowbox

@@ -144,10 +144,7 @@ bool deliver_protected(Vcpu& cpu, const Event& event) {
     u64 flags = cpu.rflags();
     bool fault_class = event.kind == EventKind::kException && event.vector != static_cast<u8>(Vector::kDB) &&
                        event.vector != static_cast<u8>(Vector::kDF);
-    if (fault_class)
-        flags |= rflags::kRF;
-    else if (!(cpu.mode & mode_bits::kSingleStep))
-        flags &= ~rflags::kRF;  // runs in blocks do not keep it up to date
+    if (fault_class) flags |= rflags::kRF;  // others as it is: SDM 3B 18.3.1.1
     if (!push_frame(cpu, event, gate, change, flags, stack)) return false;
     bool target_ok = cpu.long_mode() ? is_canonical(gate.target, cpu.cr4) : gate.target <= code.limit();
     if (!target_ok) return cpu.raise(Vector::kGP, ext);
@@ -177,11 +174,14 @@ unsigned fault_class(u8 vector) {
 }  // namespace
 
 bool deliver_event(Vcpu& cpu, const Event& event) {
-    return cpu.cr0 & cr0::kPE ? deliver_protected(cpu, event) : deliver_real(cpu, event);
+    const bool done = cpu.cr0 & cr0::kPE ? deliver_protected(cpu, event) : deliver_real(cpu, event);
+    if (done) cpu.step_trap = false;  // it cleared TF: none behind INT n, INT3, INTO, INT1
+    return done;
 }
 
 bool deliver_with_double_fault(Vcpu& cpu, const Event& first) {
     Event event = first;
+    const u64 pending = cpu.pending_dr6;
     cpu.shutdown_chain.clear();
     for (;;) {
         cpu.exit = ExitReason::kNone;
@@ -192,6 +192,8 @@ bool deliver_with_double_fault(Vcpu& cpu, const Event& first) {
             cpu.shutdown_chain.clear();
             return true;
         }
+        cpu.pending_dr6 = pending;  // what the failed attempt hit is no more
+
         if (cpu.exit != ExitReason::kFault) {  // a page must be waited for: again from the start
             cpu.hold_event(first);
             return true;
@@ -220,8 +222,10 @@ bool deliver_fault(Vcpu& cpu) {
     ++cpu.counters.faults;
     if (fault.vector == Vector::kPF) cpu.cr2 = fault.cr2;
     if (fault.vector == Vector::kDB) {
-        cpu.dr[6] |= fault.dr6_bits;
-        cpu.dr[7] &= ~u64{1 << 13};  // GD
+        // B0 to B3 tell of this exception alone; the other bits are left to software to clear.
+        cpu.dr[6] = (cpu.dr[6] & ~dr6::kBreakpoints) | fault.dr6_bits | cpu.pending_dr6;
+        cpu.dr[7] &= ~dr7::kGD;
+        cpu.msr.debugctl &= ~(debugctl::kLBR | debugctl::kBTF);
         cpu.pending_dr6 = 0;
     }
     bool software = fault.vector == Vector::kBP || fault.vector == Vector::kOF;

@@ -23,6 +23,12 @@ bool deliver_fault(Vcpu& cpu);
 /// An external interrupt, NMI or software interrupt, with the same rules. False: triple fault.
 bool deliver_with_double_fault(Vcpu& cpu, const Event& event);
 
+/// After IRET or a task switch loaded RF: code that no breakpoint can stop runs without it, since nothing
+/// there would clear it. It is set between the iterations of a repeat alone.
+inline void drop_unseen_resume_flag(Vcpu& cpu) {
+    if (!(cpu.mode & mode_bits::kSingleStep)) cpu.other_flags &= ~rflags::kRF;
+}
+
 /// The chain of faults that led to the last shutdown, for the user.
 std::string shutdown_story(const Vcpu& cpu);
 

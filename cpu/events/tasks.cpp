@@ -150,6 +150,8 @@ bool switch_task(Vcpu& cpu, u16 selector, TaskSwitch how, u64 return_rip, bool h
     bool loaded = load_task_segments(cpu, t);
     cpu.dr[7] &= ~u64{0x55};
     cpu.update_mode();
+    drop_unseen_resume_flag(cpu);
+    cpu.step_trap = false;  // TF was the old task's
     if (!loaded) {
         // A fault of the new task, at its first instruction: never undone.
         deliver_fault(cpu);
@@ -167,7 +169,7 @@ bool switch_task(Vcpu& cpu, u16 selector, TaskSwitch how, u64 return_rip, bool h
         cpu.raise_gp0();
         deliver_fault(cpu);
     } else if (t.trap) {  // the TSS's T flag: a trap before the first instruction (SDM 3B 17.3.1.5), DR6.BT
-        cpu.raise(Fault{Vector::kDB, false, 0, 0, 1 << 15});
+        cpu.raise(Fault{Vector::kDB, false, 0, 0, dr6::kBT});
         deliver_fault(cpu);
     }
     return true;

@@ -8,7 +8,6 @@
 #include "core/check.h"
 #include "core/host/host_time.h"
 #include "cpu/blocks/dispatch.h"
-#include "cpu/events/breakpoints.h"
 #include "cpu/jit/stubs.h"
 #include "cpu/jit/translation_listener.h"
 #include "cpu/jit/translator.h"
@@ -183,8 +182,7 @@ u32 Jit::fill_tlb(Vcpu* cpu, u64 gva, u32 size_and_write, Frame* frame) {
     }
     ++jit.counters_.fills;
     jit.crossed_ = (gva & kPageOffsetMask) + size > kPageSize;
-    if (jit.crossed_ || cpu->alignment_checked || !is_canonical(gva, cpu->cr4) || watches_page(*cpu, gva))
-        return 0;
+    if (jit.crossed_ || cpu->alignment_checked || !is_canonical(gva, cpu->cr4)) return 0;
     const u64 moved = cpu->mmu.counters().pages_moved;
     const MemoryAccess access = write ? MemoryAccess::kWrite : MemoryAccess::kRead;
     Resolved found = size_and_write & kFillNeedsWrite ? cpu->mmu.resolve_both_sides(Gva(gva), size, access)

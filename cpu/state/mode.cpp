@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: MIT
 // What decoded blocks and translation depend on, recomputed whenever a register behind it changed.
+#include "cpu/events/breakpoints.h"
 #include "cpu/state/cpu_model.h"
 #include "cpu/state/vcpu.h"
 
@@ -52,6 +53,7 @@ void Vcpu::update_mode() {
     }
     if (seg[kSs].big()) bits |= mode_bits::kStack32;
     if ((other_flags & rflags::kTF) || (dr[7] & 0xFF)) bits |= mode_bits::kSingleStep;
+    if (__builtin_expect((dr[7] & 0xFF) || mmu.watches(), 0)) breakpoints_changed(*this);
     if (cr0 & cr0::kEM) bits |= mode_bits::kFpuEm;
     if (cr0 & cr0::kTS) bits |= mode_bits::kFpuNm;
     if ((cr0 & cr0::kEM) || !(cr4 & cr4::kOSFXSR)) bits |= mode_bits::kSseUd;

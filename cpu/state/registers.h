@@ -26,6 +26,16 @@ enum Gpr : u8 {
 };
 
 /// RFLAGS, SDM 1 3.4.3.
+/// DR6 (SDM 3B 18.2.3): breakpoints 0 to 3, access to a debug register, single step, task switch.
+namespace dr6 {
+constexpr u64 kBreakpoints = 15, kBD = 1 << 13, kBS = 1 << 14, kBT = 1 << 15;
+}
+namespace dr7 {
+constexpr u64 kGD = 1 << 13;
+}
+namespace debugctl {
+constexpr u64 kLBR = 1, kBTF = 2;  ///< BTF: TF traps branches only
+}
 namespace rflags {
 constexpr u64 kCF = 1, kFixed = 2, kPF = 4, kAF = 0x10, kZF = 0x40, kSF = 0x80, kTF = 0x100, kIF = 0x200,
               kDF = 0x400, kOF = 0x800, kIOPL = 0x3000, kNT = 0x4000, kRF = 0x10000, kVM = 0x20000,

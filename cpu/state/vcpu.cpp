@@ -49,7 +49,8 @@ void Vcpu::reset(bool init) {
     dr[6] = 0xFFFF0FF0;
     dr[7] = 0x400;
     cpl = 0;
-    interrupt_shadow = nmi_blocked = halted = false;
+    interrupt_shadow = traps_held = nmi_blocked = halted = false;
+    pending_dr6 = 0;
     device_accesses.clear();
     pkru = 0;
     held_event_.reset();
@@ -110,7 +111,7 @@ bool compare_exchange_16(Vcpu& cpu, u64 gva, u128 expected, u128 desired, u128& 
 }
 
 void Vcpu::serialize(Archive& archive) {
-    u32 version = archive.section("vcpu", 2);  // outside guest code, where mxcsr is exact
+    u32 version = archive.section("vcpu", 3);  // outside guest code, where mxcsr is exact
     archive(gpr, flags.result, flags.aux, rip, seg, other_flags, cpl, interrupt_shadow, nmi_blocked, vec,
             mxcsr, x87, cr0, cr2, cr3, cr4, efer, xcr0, dr, ldtr, tr, gdtr, idtr, msr, pkru, tsc_offset,
             retired, wait_for_sipi_, random);
@@ -120,6 +121,7 @@ void Vcpu::serialize(Archive& archive) {
     pic_line_ = pic;
     apic->serialize(archive);
     if (version >= 2) serialize_held_event(archive);
+    if (version >= 3) archive(pending_dr6, traps_held);
     if (!archive.loading()) return;
     mmu.set_control(cr0, cr4, efer);
     if (cr4 & cr4::kPAE) mmu.load_pdptes(cr3, cr0, cr4, efer);

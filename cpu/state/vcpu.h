@@ -131,6 +131,10 @@ class Vcpu {
                                      ///< not emitted code's then
     bool in_cell = false;  ///< emitted code had C++ run one instruction: no next block is entered behind it
     bool single = false;   ///< run() executes one instruction at a time just now
+    /// The instruction that runs alone just now is to be trapped for TF, as it was at its start. Whatever
+    /// clears TF itself (delivery of an event, SYSCALL, a task switch) says no.
+    bool step_trap = false;
+    bool traps_held = false;  ///< after MOV SS, POP SS while traps are possible: one instruction without them
 
     VectorRegister vec[16] = {};
     u32 mxcsr = 0x1F80;  ///< exact only after sync_mxcsr(); control bits always
@@ -157,7 +161,9 @@ class Vcpu {
     std::vector<u8> shutdown_chain;  ///< vectors of the delivery under way, or of the last triple fault
     /// An event whose delivery must wait for a page: delivered first thing in the next run().
     void hold_event(const Event& event);
-    u64 pending_dr6 = 0;  ///< data breakpoints hit by the current instruction
+    /// Debug traps that come behind the current instruction, or before the next if none runs: DR6 bits of
+    /// breakpoints hit, and BS where an instruction loads TF and is its own judge (SYSRET).
+    u64 pending_dr6 = 0;
     Ppn wait_ppn;
     VcpuCounters counters;
     SeededRandom random{0};  ///< RDRAND, RDSEED: seeded by --seed under icount, from the host otherwise
@@ -190,6 +196,13 @@ class Vcpu {
             gpr[number] = (gpr[number] & ~u64{0xFF}) | value;
         else
             gpr[number] = value;
+    }
+
+    /// MOV SS and POP SS hold back interrupts, traps and instruction breakpoints for an instruction (SDM 3A
+    /// 6.8.3). What step_one() does not run sees no traps.
+    void cast_stack_shadow() {
+        interrupt_shadow = true;
+        traps_held = mode & mode_bits::kSingleStep;
     }
 
     u64 rflags() const { return other_flags | flags.value(); }

@@ -6,6 +6,7 @@
 #include <cstring>
 
 #include "cpu/access/io_permission.h"
+#include "cpu/events/breakpoints.h"
 #include "cpu/ops/operand_forms.h"
 
 namespace shadowbox {
@@ -130,6 +131,7 @@ struct Ins {
         ++cpu.counters.port_io;
         const u64 value = cpu.device_accesses.once([&] { return cpu.bus.port_read(port, sizeof(T)); });
         if (!store<T>(cpu, to, static_cast<T>(value))) return false;
+        note_port_access(cpu, port, sizeof(T));
         advance(cpu, kRdi, insn, step);
         return true;
     }
@@ -154,6 +156,7 @@ struct Outs {
             return false;
         ++cpu.counters.port_io;
         cpu.bus.port_write(port, sizeof(T), value);
+        note_port_access(cpu, port, sizeof(T));
         advance(cpu, kRsi, insn, step);
         return true;
     }
@@ -339,6 +342,7 @@ bool repeat(Vcpu& cpu, const Insn& insn) {
             return true;
         if (cpu.budget <= 0 || cpu.single || cpu.safepoint.attention.load(std::memory_order_relaxed)) {
             cpu.rip = rip_of(cpu, &insn);
+            cpu.other_flags |= rflags::kRF;  // what comes between iterations pushes it (SDM 3B 18.3.1.1)
             return true;
         }
     }

@@ -38,6 +38,7 @@ bool real_handler_in_vm86(Vcpu& cpu, u8 vector) {
         return false;
     }
     cpu.other_flags &= ~rflags::kTF;
+    cpu.step_trap = false;
     cpu.other_flags &= cpu.iopl() < 3 ? ~rflags::kVIF : ~rflags::kIF;
     set_real_segment(cpu, kCs, static_cast<u16>(entry >> 16));
     cpu.rip = entry & 0xFFFF;
@@ -206,13 +207,18 @@ SB_END(op_int) {
 }
 SB_END(op_int3) { return software_interrupt(cpu, 3, EventKind::kSoftwareException); }
 SB_END(op_into) { return cpu.flags.of() ? software_interrupt(cpu, 4, EventKind::kSoftwareException) : true; }
-SB_END(op_int1) { return software_interrupt(cpu, 1, EventKind::kIcebp); }
+SB_END(op_int1) {
+    if (!software_interrupt(cpu, 1, EventKind::kIcebp)) return false;
+    cpu.dr[7] &= ~dr7::kGD;  // as for every #DB
+    return true;
+}
 SB_END(op_iret) {
     unsigned size = 1u << insn.osize;
     bool done = !(cpu.cr0 & cr0::kPE) ? iret_real(cpu, size)
                 : cpu.vm86()          ? iret_vm86(cpu, size)
                                       : iret_protected(cpu, size);
     if (!done) return false;
+    drop_unseen_resume_flag(cpu);
     cpu.nmi_blocked = false;
     cpu.recheck_interrupts();
     return true;

@@ -20,6 +20,15 @@ void enter_level(Vcpu& cpu, u16 cs, u16 ss, unsigned cpl, bool long_mode) {
 }
 }  // namespace
 
+namespace {
+/// Behind SYSCALL and SYSRET TF counts as they leave it: none at the target of a SYSCALL whose mask clears
+/// it, and at once behind a SYSRET that sets it.
+void trap_on_loaded_flag(Vcpu& cpu) {
+    cpu.step_trap = false;
+    if (cpu.other_flags & rflags::kTF) cpu.pending_dr6 |= dr6::kBS;
+}
+}  // namespace
+
 SB_END(op_syscall) {
     // On Intel processors SYSCALL exists in 64-bit mode only (SDM 2B SYSCALL).
     if (!(cpu.efer & efer::kSCE) || !cpu.long64()) return cpu.raise(Vector::kUD);
@@ -29,6 +38,7 @@ SB_END(op_syscall) {
     cpu.set_rflags(cpu.rflags() & ~(cpu.msr.sfmask | rflags::kRF));
     u16 cs = static_cast<u16>(cpu.msr.star >> 32 & 0xFFFC);
     enter_level(cpu, cs, static_cast<u16>(cs + 8), 0, true);
+    trap_on_loaded_flag(cpu);
     return true;
 }
 SB_END(op_sysret) {
@@ -41,6 +51,7 @@ SB_END(op_sysret) {
     cpu.rip = to64 ? cpu.gpr[kRcx] : static_cast<u32>(cpu.gpr[kRcx]);
     enter_level(cpu, static_cast<u16>((to64 ? base + 16 : base) | 3), static_cast<u16>(base + 8) | 3, 3,
                 to64);
+    trap_on_loaded_flag(cpu);
     cpu.recheck_interrupts();
     return true;
 }

@@ -4,7 +4,6 @@
 #include "cpu/access/effective_address.h"
 #include "cpu/apic/local_apic.h"
 #include "cpu/blocks/dispatch.h"
-#include "cpu/events/breakpoints.h"
 #include "cpu/ops/operand_forms.h"
 #include "cpu/state/control_registers.h"
 #include "cpu/state/cpu_model.h"
@@ -68,6 +67,14 @@ SB_END(op_clts) {
     return true;
 }
 
+namespace {
+/// A fault, and RF is pushed set as by every fault but instruction breakpoints (SDM 3B 18.3.1.1).
+bool general_detect(Vcpu& cpu) {
+    cpu.other_flags |= rflags::kRF;
+    return cpu.raise(Fault{Vector::kDB, false, 0, 0, dr6::kBD});
+}
+}  // namespace
+
 SB_OP(op_mov_from_dr) {
     unsigned number = insn.reg;
     if (number >= 8) return cpu.raise(Vector::kUD);
@@ -76,7 +83,7 @@ SB_OP(op_mov_from_dr) {
         number += 2;
     }
     if (!supervisor_only(cpu)) return false;
-    if (cpu.dr[7] & 1 << 13) return cpu.raise(Fault{Vector::kDB, false, 0, 0, 1 << 13});
+    if (cpu.dr[7] & dr7::kGD) return general_detect(cpu);
     cpu.gpr[insn.rm] = cpu.long64() ? cpu.dr[number] : static_cast<u32>(cpu.dr[number]);
     return true;
 }
@@ -88,14 +95,12 @@ SB_END(op_mov_to_dr) {
         number += 2;
     }
     if (!supervisor_only(cpu)) return false;
-    if (cpu.dr[7] & 1 << 13) return cpu.raise(Fault{Vector::kDB, false, 0, 0, 1 << 13});
+    if (cpu.dr[7] & dr7::kGD) return general_detect(cpu);
     u64 value = cpu.long64() ? cpu.gpr[insn.rm] : static_cast<u32>(cpu.gpr[insn.rm]);
     if (number >= 6 && value >> 32) return cpu.raise_gp0();
     if (number == 6) value = (value & 0xE00F) | 0xFFFF0FF0;
     if (number == 7) value = (value & ~u64{0xD800}) | 0x400;
     cpu.dr[number] = value;
-    cpu.other_flags &= ~rflags::kRF;
-    breakpoints_changed(cpu);
     cpu.update_mode();
     return true;
 }

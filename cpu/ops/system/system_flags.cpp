@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 // PUSHF, POPF, CLI, STI, CLAC, STAC, IN, OUT, with IOPL, VME and PVI rules.
 #include "cpu/access/io_permission.h"
+#include "cpu/events/breakpoints.h"
 #include "cpu/ops/general/branch.h"
 #include "cpu/ops/operand_forms.h"
 
@@ -34,7 +35,7 @@ SB_END(op_popf) {
         if (cpu.cpl <= cpu.iopl() || cpu.real_mode()) change |= rflags::kIF;
         if (cpu.cpl == 0 && !cpu.vm86()) change |= rflags::kIOPL;
     }
-    if (size > 2) flags &= ~rflags::kRF;
+    flags &= ~rflags::kRF;
     cpu.set_rflags((flags & ~change) | (image & change));
     cpu.update_mode();
     if (cpu.other_flags & rflags::kIF) cpu.recheck_interrupts();
@@ -92,6 +93,7 @@ SB_END(op_in) {
     if (!io_allowed(cpu, port, size)) return false;
     ++cpu.counters.port_io;
     u32 value = cpu.bus.port_read(port, size);
+    note_port_access(cpu, port, size);
     if (size == 1)
         cpu.set_reg8(0, static_cast<u8>(value));
     else if (size == 2)
@@ -107,6 +109,7 @@ SB_END(op_out) {
     ++cpu.counters.port_io;
     u32 value = static_cast<u32>(cpu.gpr[kRax]);
     cpu.bus.port_write(port, size, size == 1 ? value & 0xFF : size == 2 ? value & 0xFFFF : value);
+    note_port_access(cpu, port, size);
     return true;
 }
 

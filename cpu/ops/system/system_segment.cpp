@@ -43,7 +43,7 @@ bool pop_seg(Vcpu& cpu, const Insn& insn, Seg seg) {
         return false;
     }
     cpu.gpr[kRsp] = popped;
-    if (seg == kSs) cpu.interrupt_shadow = true;
+    if (seg == kSs) cpu.cast_stack_shadow();
     cpu.update_mode();
     return true;
 }
@@ -118,7 +118,7 @@ SB_END(op_mov_to_seg) {
     if (insn.reg > kGs || insn.reg == kCs) return cpu.raise(Vector::kUD);
     if (!read_ew(cpu, insn, selector) || !load_segment(cpu, static_cast<Seg>(insn.reg), selector))
         return false;
-    if (insn.reg == kSs) cpu.interrupt_shadow = true;
+    if (insn.reg == kSs) cpu.cast_stack_shadow();
     cpu.update_mode();
     return true;
 }

@@ -203,6 +203,27 @@
 .after_branch:
     cmp dword [got_rip], .branch_target
     CHECK e
+    CHECKPOINT 14               ; POP SS: what it hits on the stack waits for the instruction that loads ESP
+    CLEAR_DR6
+    mov [watched], ss
+    mov eax, watched
+    mov dr0, eax
+    mov eax, 0x000F0402
+    mov dr7, eax
+    mov dword [expect_vector], 1
+    mov dword [resume], .after_pop
+    mov ebx, esp
+    mov esp, watched
+    pop ss
+    mov esp, ebx
+.pop_trap:
+    ud2
+.after_pop:
+    cmp dword [got_rip], .pop_trap
+    CHECK e
+    mov eax, dr6
+    cmp eax, 0xFFFF0FF1
+    CHECK e
     PASS
     align 16
 watched: dd 0, 0
