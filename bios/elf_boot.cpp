@@ -252,9 +252,9 @@ void write_multiboot_info(Loader& loader, const ElfKernel& image, const std::vec
     loader.value<u32>(info + 4, static_cast<u32>(kLowTop >> 10));
     loader.value<u32>(info + 8, static_cast<u32>((loader.low - 0x100000) >> 10));
     // It begins with the kernel's name, as with every loader of this protocol.
-    loader.value<u32>(
-        info + 16,
-        loader.text(image.command_line.empty() ? image.name : image.name + " " + image.command_line));
+    std::string line = image.name;
+    if (!line.empty() && !image.command_line.empty()) line += ' ';
+    loader.value<u32>(info + 16, loader.text(line + image.command_line));
     loader.value<u32>(info + 20, static_cast<u32>(modules.size()));
     loader.value<u32>(info + 24, static_cast<u32>(list));
     loader.value<u32>(info + 44, static_cast<u32>(map.size() * 24));
