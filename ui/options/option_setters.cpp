@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: MIT
 #include "ui/options/option_setters.h"
 
+#include <algorithm>
+
 #include "cpu/state/cpu_model.h"
 #include "mmu/page_types.h"
 #include "ui/options/char_option.h"
@@ -135,14 +137,42 @@ Expected<void> set_append(MachineConfig& machine, const std::string& value) {
     return {};
 }
 
+namespace {
+Expected<void> check_boot_order(const std::string& order) {
+    std::string sorted = order;
+    std::sort(sorted.begin(), sorted.end());
+    bool twice = std::adjacent_find(sorted.begin(), sorted.end()) != sorted.end();
+    if (order.empty() || twice || order.find_first_not_of("acdn") != std::string::npos)
+        return make_error(ErrorCode::kInvalidArgument,
+                          "'{}': write letters of a (floppy), c (disk), d (CD-ROM), n (network), each once",
+                          order);
+    return {};
+}
+}  // namespace
+
 Expected<void> set_boot(MachineConfig& machine, const std::string& value) {
     KeyValues values(value, true);
-    std::string order = values.take("order").value_or(values.word());
-    if (auto ok = values.finish("-boot", "order"); !ok) return ok;
-    if (order.empty() || order.find_first_not_of("acdn") != std::string::npos)
-        return make_error(ErrorCode::kInvalidArgument,
-                          "'{}': write letters of a (floppy), c (disk), d (CD-ROM), n (network)", order);
-    machine.boot_order = order;
+    auto named = values.take("order"), once = values.take("once"), wait = values.take("splash-time");
+    bool asked = named || once || wait;
+    std::string order = named.value_or(values.word());
+    auto menu = values.take_switch("menu", machine.boot_menu);
+    if (!menu) return tl::unexpected(menu.error());
+    if (auto ok = values.finish("-boot", "order, once, menu, splash-time"); !ok) return ok;
+    asked = asked || *menu != machine.boot_menu || value.find('=') != std::string::npos;
+    if (!order.empty() || !asked || named) {
+        if (auto ok = check_boot_order(order); !ok) return ok;
+        machine.boot_order = order;
+    }
+    if (once) {
+        if (auto ok = check_boot_order(*once); !ok) return ok;
+        machine.boot_once = *once;
+    }
+    machine.boot_menu = *menu;
+    if (wait) {
+        auto number = parse_number(*wait, 0xFFFF);
+        if (!number) return wrap_error(number.error(), "splash-time (milliseconds)");
+        machine.boot_menu_wait_ms = static_cast<u16>(*number);
+    }
     return {};
 }
 

@@ -35,7 +35,7 @@ constexpr OptionRow kTable[] = {
     {"initrd", "FILE", "initial RAM disk for -kernel", kBoot, nullptr, set_initrd},
     {"append", "TEXT", "command line for -kernel", kBoot, nullptr, set_append},
     {"bios", "FILE", "firmware instead of SeaBIOS", kBoot, nullptr, set_bios},
-    {"boot", "ORDER", "a floppy, c disk, d CD-ROM, n network; cd or order=cd: one after the other", kBoot, nullptr, set_boot},
+    {"boot", "ORDER", "a floppy, c disk, d CD-ROM, n network; order=cd: one after the other; once=d, menu=on[,splash-time=MS]", kBoot, nullptr, set_boot},
     {"no-reboot", nullptr, "end where the guest would restart (a triple fault then exits with status 3)", kBoot, nullptr, set_no_reboot},
     {"S", nullptr, "start paused; the monitor's 'cont' goes on", kBoot, nullptr, set_paused},
     {"triple-fault", "ACTION", "freeze, reset or exit", kBoot, nullptr, set_triple_fault},

@@ -19,6 +19,7 @@ struct BootImage {
     SmbiosTables smbios;
     static constexpr u32 kRsdpAddress = 0xF0000, kSmbiosAddress = 0xF0020,
                          kAcpiAddress = 0xF2000;  // 64 CPUs need 4 KiB of SMBIOS
+    bool started = false;                         ///< once: the boot order of the first start is over
     bool direct() const { return linux_image || elf_kernel; }
 };
 

@@ -75,10 +75,13 @@ struct MachineConfig {
     unsigned vcpus = 1;
     std::vector<DriveConfig> drives;
     std::string kernel, initrd, append;
-    std::string bios;                  ///< empty: SeaBIOS as Debian installs it
-    std::string boot_order = "";       ///< letters a c d n, as -boot
-    std::vector<CharConfig> serials;   ///< up to four
-    std::vector<CharConfig> consoles;  ///< -device virtconsole: hvc0 and on in Linux, up to four
+    std::string bios;                      ///< empty: SeaBIOS as Debian installs it
+    std::string boot_order = "";           ///< letters a c d n, as -boot
+    std::string boot_once;                 ///< the same, for the first start only; empty: boot_order
+    bool boot_menu = false;                ///< the firmware asks
+    std::optional<u16> boot_menu_wait_ms;  ///< and waits so long; else as long as the firmware likes
+    std::vector<CharConfig> serials;       ///< up to four
+    std::vector<CharConfig> consoles;      ///< -device virtconsole: hvc0 and on in Linux, up to four
     std::vector<ChardevConfig> chardevs;
     NicConfig nic;
     std::optional<u16> debug_exit_port;  ///< -device isa-debug-exit,iobase=

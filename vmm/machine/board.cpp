@@ -161,6 +161,16 @@ void Board::set_up_without_firmware() {
     set_up_pci(pci);
     if (has_text_font()) set_text_mode(ports, mmio, font_);
     pic.elcr_ports().port_write(1, 1, kPirqElcr);
+    // The 8259 pair at vectors 08H and 70H with the timer, the keyboard, the clock and the mouse let through,
+    // and the timer at its slowest: 18.2 ticks a second (IBM PC AT Technical Reference, BIOS listing).
+    for (auto [chip, vector, wiring, mask] :
+         {std::tuple<PortHandler*, u8, u8, u8>{&pic.master_ports(), 0x08, 0x04, 0xB8},
+          {&pic.slave_ports(), 0x70, 0x02, 0x8E}}) {
+        chip->port_write(0, 1, 0x11);
+        for (u8 word : {vector, wiring, u8{0x01}, mask}) chip->port_write(1, 1, word);
+    }
+    pit.port_write(3, 1, 0x34);
+    pit.port_write(0, 1, 0), pit.port_write(0, 1, 0);
 }
 
 void Board::reset() {

@@ -127,6 +127,21 @@ TEST_CASE("options: QEMU lines of old are understood") {
     CHECK(parsed({"-version"}).help == "shadowbox version 0.1\n");
 }
 
+TEST_CASE("options: -boot takes an order, once, menu and the menu's time") {
+    auto boot = [](const char* text) { return parsed({"-kernel", "k", "-boot", text}).machines[0]; };
+    CHECK(boot("a").boot_order == "a");
+    CHECK(boot("order=cd,once=a").boot_order == "cd");
+    CHECK(boot("order=cd,once=a").boot_once == "a");
+    CHECK(boot("once=d").boot_order.empty());
+    CHECK(boot("menu=on").boot_menu);
+    CHECK_FALSE(boot("menu=off").boot_menu);
+    CHECK(boot("dc,menu=on,splash-time=500").boot_menu_wait_ms == 500);
+    CHECK(boot("dc,menu=on,splash-time=500").boot_order == "dc");
+    for (const char* wrong :
+         {"", "x", "aa", "order=", "once=z", "menu=perhaps", "splash-time=70000", "fast=on"})
+        CHECK_FALSE(parse_command_line({"-kernel", "k", "-boot", wrong}));
+}
+
 TEST_CASE("drive: keys, defaults and errors") {
     DriveConfig drive = *parse_drive("file=a,,b.img,if=virtio,snapshot=on,readonly=off,index=3,format=raw");
     CHECK(drive.file == "a,b.img");
