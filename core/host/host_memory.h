@@ -9,4 +9,7 @@ namespace shadowbox {
 /// Bytes of physical memory of this machine.
 u64 host_memory_bytes();
 
+/// Gives what the heap does not use back to the host.
+void return_free_heap();
+
 }  // namespace shadowbox
