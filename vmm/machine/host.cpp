@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 #include "vmm/machine/host.h"
 
+#include <algorithm>
 #include <random>
 
 #include "core/host/host_time.h"
@@ -42,6 +43,9 @@ Expected<VirtualMachine*> Host::add(MachineConfig config, CharBackends lines) {
             "guest '{}' has {} MiB of memory, more than the pool's {} MiB: raise --pool or lower -m",
             config.name, config.memory_bytes >> 20, limit >> 20);
     }
+    largest_code_cache_ = std::max(largest_code_cache_, config.code_cache_bytes);
+    if (const u64 bytes = config_.code_cache_bytes ? config_.code_cache_bytes : largest_code_cache_)
+        code_budget_.set_limit(bytes);
     auto vm = VirtualMachine::create(*this, VmId(vms_.size() + 1), std::move(config), std::move(lines));
     if (!vm) return tl::unexpected(vm.error());
     vms_.push_back(std::move(*vm));

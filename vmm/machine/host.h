@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "core/host/thread.h"
+#include "cpu/blocks/code_budget.h"
 #include "mmu/machine_pool.h"
 #include "mmu/zero_fill_pager.h"
 #include "vmm/config/machine_config.h"
@@ -35,6 +36,7 @@ class Host {
     const HostConfig& config() const { return config_; }
     MachinePool& pool() { return *pool_; }
     Pager& pager() { return pager_; }
+    CodeBudget& code_budget() { return code_budget_; }
     const std::vector<std::unique_ptr<VirtualMachine>>& vms() const { return vms_; }
     /// Base for guest-visible randomness: the seed under icount, the host's entropy otherwise.
     u64 entropy() const { return entropy_; }
@@ -53,6 +55,8 @@ class Host {
     u64 entropy_ = 0;
     std::unique_ptr<MachinePool> pool_;
     ZeroFillPager pager_;
+    CodeBudget code_budget_;
+    u64 largest_code_cache_ = 0;
     std::vector<std::unique_ptr<VirtualMachine>> vms_;
     std::mutex mutex_;
     std::condition_variable ended_;

@@ -7,6 +7,7 @@
 #include "cpu/blocks/block.h"
 #include "cpu/state/vcpu.h"
 #include "vmm/machine/host.h"
+#include "vmm/machine/idle_caches.h"
 #include "vmm/machine/virtual_machine.h"
 
 namespace shadowbox {
@@ -18,6 +19,7 @@ constexpr i64 kSlice = 10'000;
 
 void VirtualMachine::vcpu_main(Vcpu& vcpu) {
     name_thread(fmt::format("{}/cpu{}", config_.name.substr(0, 9), vcpu.index).c_str());
+    IdleCaches caches(vcpu);
     while (gate_.enter(vcpu)) {
         if (outside_work_waits()) {  // enter() may just have taken back the call that came with it
             gate_.leave();
@@ -25,7 +27,7 @@ void VirtualMachine::vcpu_main(Vcpu& vcpu) {
             continue;
         }
         if (vcpu.halted && !halt_ends(vcpu)) {
-            sleep_in_halt(vcpu);
+            sleep_in_halt(vcpu, caches);
             continue;
         }
         ExitReason reason = ExitReason::kBudget;
@@ -95,10 +97,13 @@ bool VirtualMachine::halt_ends(Vcpu& vcpu) {
 
 /// Leaves the gate and sleeps until an interrupt or the APIC's timer may end HLT, or the thread is wanted for
 /// something else, which does not: HLT is a state.
-void VirtualMachine::sleep_in_halt(Vcpu& vcpu) {
+void VirtualMachine::sleep_in_halt(Vcpu& vcpu, IdleCaches& caches) {
     GuestNs deadline = vcpu.apic->next_deadline(), now = clock_->now();
     u64 until = deadline == kNever ? WakeEvent::kForever
                                    : host_monotonic_ns() + (deadline > now ? deadline - now : 0);
+    vcpu.safepoint.enter();
+    until = std::min(until, caches.look());
+    vcpu.safepoint.leave();
     gate_.leave();
     if (!(vcpu.safepoint.attention.load() & SafepointParticipant::kAttentionStop))
         vcpu.wake.wait_until(until);
