@@ -7,6 +7,7 @@
 #include <bit>
 
 #include "core/check.h"
+#include "core/host/host_memory.h"
 #include "mmu/guest_access.h"
 
 namespace shadowbox {
@@ -193,6 +194,23 @@ void MachinePool::return_batch() {
 void MachinePool::trim() {
     std::lock_guard lock(mutex_);
     return_batch();
+    // A large host page took 2 MiB at its first touch, also for frames that nobody has asked for since.
+    for (u64 number = 0; number < blocks_.size(); ++number) {
+        Block& block = blocks_[number];
+        if (!block.reserved || !block.huge || !block.free_count) continue;
+        refuse_huge_pages(region_.data() + number * kBlockBytes, kBlockBytes);
+        block.huge = false;
+        const auto is_free = [&](unsigned i) {
+            return i < kPagesPerLarge && (block.free[i / 64] >> i % 64 & 1);
+        };
+        for (unsigned i = 0; i < kPagesPerLarge; ++i) {
+            const unsigned first = i;
+            while (is_free(i)) ++i;
+            if (i > first)
+                (void)region_.release(number * kBlockBytes + (u64{first} << kPageShift),
+                                      u64{i - first} << kPageShift);
+        }
+    }
 }
 
 // --- pages ---

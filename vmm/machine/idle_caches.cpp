@@ -31,6 +31,7 @@ u64 IdleCaches::look() {
         if (released_) {
             vcpu_.release_caches();
             return_free_heap();
+            vcpu_.mmu.memory().pool().trim();
         }
         since_ = now;
         cpu_at_since_ = host_thread_cpu_ns();

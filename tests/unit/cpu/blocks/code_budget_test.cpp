@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
-// One budget for the decoded blocks and host code of all vCPUs: who has most gives back, and what is given back is
-// made again when it runs.
+// One budget for the decoded blocks and host code of all vCPUs: who has most gives back, and what is given
+// back is made again when it runs.
 #include "cpu/blocks/code_budget.h"
 
 #include "cpu/jit/jit.h"
@@ -30,7 +30,9 @@ struct ChainMachine : SimdMachine {
         std::vector<u8> code(kLink * kLinks, 0xCC);
         for (unsigned i = 0; i < kLinks; ++i) {
             u8* at = &code[i * kLink];
-            auto bytes = [&](std::initializer_list<u8> list) { at = std::copy(list.begin(), list.end(), at); };
+            auto bytes = [&](std::initializer_list<u8> list) {
+                at = std::copy(list.begin(), list.end(), at);
+            };
             // add rax, i; rol rax, 7; dec rcx; jnz over; hlt; over: jmp the next one
             bytes({0x48, 0x81, 0xC0, static_cast<u8>(i), static_cast<u8>(i >> 8), 0, 0, 0x48, 0xC1, 0xC0, 7});
             bytes({0x48, 0xFF, 0xC9, 0x75, 0x01, 0xF4, 0xE9});
