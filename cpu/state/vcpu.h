@@ -75,6 +75,11 @@ class Vcpu {
     /// translator's own choice.
     Expected<void> enable_jit(u32 hot_entries = 0, u64 code_bytes = 0);
 
+    // --- caches: decoded blocks, host code, TLB tables; on the vCPU's thread, inside the safepoint ---
+    u64 cache_bytes() const;
+    /// All of them go, and their memory goes back to the host; the guest does not notice.
+    void release_caches();
+
     // --- run.cpp: driven by vmm/ ---
     /// Power-on or INIT state (SDM 3A 9.1.1). INIT keeps FPU, vector and some MSR state.
     void reset(bool init = false);

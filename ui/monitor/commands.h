@@ -17,7 +17,7 @@ MonitorFunction command_x, command_xp, command_pmemsave, command_memsave, comman
 MonitorFunction info_status, info_registers, info_name, info_version, info_cpus, info_qtree, info_counters,
     info_jit, info_block, info_vms;
 // info_memory.cpp
-MonitorFunction info_pmap, info_pool, info_mtree;
+MonitorFunction info_pmap, info_pool, info_mtree, info_overhead;
 // info_paging.cpp
 MonitorFunction info_mem, info_tlb, info_pg;
 

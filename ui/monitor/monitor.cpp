@@ -43,6 +43,7 @@ constexpr MonitorCommand kInfo[] = {
     {"pg", "", "the guest's page tables, level by level", 0, 0, info_pg},
     {"pmap", "", "the states of the guest's physical pages", 0, 0, info_pmap},
     {"pool", "", "every machine page, by use and by guest", 0, 0, info_pool},
+    {"overhead", "", "what each guest takes beside its pages, by kind", 0, 0, info_overhead},
     {"mtree", "", "memory and ports by address", 0, 0, info_mtree},
     {"qtree", "[DEVICE]", "state of CPUs and devices", 0, 2, info_qtree},
     {"counters", "", "what was counted since the start", 0, 0, info_counters},

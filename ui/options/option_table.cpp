@@ -20,7 +20,7 @@ constexpr OptionRow kTable[] = {
     {"cpu", "MODEL", "v2, v3 (AVX2, FMA) or max; default: max, with -icount v2", kMachine, nullptr, set_cpu},
     {"machine", "TYPE", "machine type: pc", kMachine, nullptr, set_machine_type},
     {"M", "TYPE", "the same as -machine", kMachine, nullptr, set_machine_type},
-    {"accel", "NAME", "how guest code runs: jit (the default on x86-64 hosts) or interp; tcg, QEMU's word for a translator, means jit; jit,tb-size=MIB bounds its code cache (default 256 for each CPU); jit,hits=on counts for info jit how often its caches hit", kMachine, nullptr, set_accelerator},
+    {"accel", "NAME", "how guest code runs: jit (the default on x86-64 hosts) or interp; tcg, QEMU's word for a translator, means jit; jit,tb-size=MIB bounds decoded and translated code of all guests together (default 512); jit,hits=on counts for info jit how often its caches hit", kMachine, nullptr, set_accelerator},
     {"name", "NAME", "name of the guest in messages; several guests get NAME-1, NAME-2", kMachine, set_name, nullptr},
     {"hda", "FILE", "first IDE disk; -hdb, -hdc, -hdd likewise", kDisks, nullptr, set_hda},
     {"hdb", "FILE", nullptr, kDisks, nullptr, set_hdb},

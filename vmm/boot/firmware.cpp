@@ -174,8 +174,14 @@ Expected<void> prepare_firmware(VirtualMachine& vm) {
 
 void start_firmware(VirtualMachine& vm) {
     restore_boot_order(vm);
-    const BootImage& boot = vm.boot_image();
-    if (!boot.direct()) return;
+    BootImage& boot = vm.boot_image();
+    if (vm.config().kernel.empty()) return;
+    if (!boot.direct()) {
+        if (auto read = read_kernel(vm); !read) {
+            spdlog::error("[{}] {}", vm.name(), read.error().text());
+            return;
+        }
+    }
     vm.board().set_up_without_firmware();
     bool placed = place_tables(vm);
     auto state = boot.linux_image ? load_linux(*boot.linux_image, vm.memory(), vm.config().memory_bytes,
@@ -192,6 +198,9 @@ void start_firmware(VirtualMachine& vm) {
     if (boot.linux_image && vm.board().has_text_font())
         (void)vm.memory().write(Gpa(state->rsi), text_screen_info());
     set_boot_state(vm.vcpu(0), *state);
+    // In the guest's memory now. A reset reads the files again, which costs less than to keep them.
+    boot.linux_image.reset();
+    boot.elf_kernel.reset();
 }
 
 }  // namespace shadowbox

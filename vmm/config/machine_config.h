@@ -91,7 +91,7 @@ struct MachineConfig {
         cpu_model;  ///< v2, v3, max; empty: max, and v2 under -icount, so that a run repeats on any host
     bool jit = kHostHasTranslator;  ///< -accel jit: translate hot code
     bool count_hits = false;        ///< -accel hits=on: emitted code counts what it finds at once (info jit)
-    u64 code_cache_bytes = 0;       ///< -accel tb-size=: host code of a vCPU; 0: the default
+    u64 code_cache_bytes = 0;       ///< -accel tb-size=: of the process, the largest holds; 0: the default
     TripleFaultAction triple_fault = TripleFaultAction::kDefault;
 };
 
@@ -100,6 +100,7 @@ struct HostConfig {
     bool attended = true;  ///< a monitor or QMP is there, by which somebody can give a starved guest room
     bool icount = false;
     u64 seed = 0;
+    u64 code_cache_bytes = 0;  ///< decoded blocks and host code of all guests; 0: as their machines say
     bool verbose = false;
     jit::TranslationListener* translations = nullptr;  ///< told of each translated block; outlives the guests
 };

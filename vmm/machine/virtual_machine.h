@@ -30,6 +30,7 @@
 namespace shadowbox {
 
 class Host;
+class IdleCaches;
 class ScreenSource;
 class Vcpu;
 enum class ExitReason : u8;
@@ -159,7 +160,7 @@ class VirtualMachine final : public MachineBus {
     void vcpu_main(Vcpu& vcpu);
     void device_main();
     bool halt_ends(Vcpu& vcpu);
-    void sleep_in_halt(Vcpu& vcpu);
+    void sleep_in_halt(Vcpu& vcpu, IdleCaches& caches);
     ExitReason step_exclusive(Vcpu& vcpu);
     void after_exit(Vcpu& vcpu, ExitReason reason);
     void wait_for_page(Vcpu& vcpu);

@@ -144,9 +144,12 @@ Expected<void> VirtualMachine::build_vcpus() {
         vcpu.vcpu_count = config_.vcpus;
         vcpu.alone = config_.vcpus == 1;
         vcpu.exact_time = icount_;
-        if (config_.code_cache_bytes) vcpu.blocks->resize(kBlockBytesPerCodeByte * config_.code_cache_bytes);
+        // Addresses for a vCPU that has all of it; a third of what they take is host code.
+        const u64 code_bytes = std::clamp(host_.code_budget().limit() / 2, u64{1} << 20, kDefaultCodeBytes);
+        vcpu.blocks->resize(kBlockBytesPerCodeByte * code_bytes);
+        vcpu.blocks->join(host_.code_budget());
         if (config_.jit) {
-            if (auto ok = vcpu.enable_jit(0, config_.code_cache_bytes); !ok) return ok;
+            if (auto ok = vcpu.enable_jit(0, code_bytes); !ok) return ok;
             if (config_.count_hits) vcpu.jit->count_hits();
             vcpu.jit->set_listener(host_.config().translations);
         }

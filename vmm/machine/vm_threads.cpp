@@ -7,6 +7,7 @@
 #include "cpu/blocks/block.h"
 #include "cpu/state/vcpu.h"
 #include "vmm/machine/host.h"
+#include "vmm/machine/idle_caches.h"
 #include "vmm/machine/virtual_machine.h"
 
 namespace shadowbox {
@@ -29,6 +30,7 @@ void VirtualMachine::vcpu_main(Vcpu& vcpu) {
         std::unique_lock lock(device_lock_, std::try_to_lock);
         if (lock) timers_->run_due(clock_->now());
     };
+    IdleCaches caches(vcpu);
     while (gate_.enter(vcpu)) {
         if (outside_work_waits()) {  // enter() may just have taken back the call that came with it
             gate_.leave();
@@ -36,7 +38,7 @@ void VirtualMachine::vcpu_main(Vcpu& vcpu) {
             continue;
         }
         if (vcpu.halted && !halt_ends(vcpu)) {
-            sleep_in_halt(vcpu);
+            sleep_in_halt(vcpu, caches);
             continue;
         }
         ExitReason reason = ExitReason::kBudget;
@@ -98,10 +100,13 @@ bool VirtualMachine::halt_ends(Vcpu& vcpu) {
 
 /// Leaves the gate and sleeps until an interrupt or the APIC's timer may end HLT, or the thread is wanted for
 /// something else, which does not: HLT is a state.
-void VirtualMachine::sleep_in_halt(Vcpu& vcpu) {
+void VirtualMachine::sleep_in_halt(Vcpu& vcpu, IdleCaches& caches) {
     GuestNs deadline = vcpu.apic->next_deadline(), now = clock_->now();
     u64 until = deadline == kNever ? WakeEvent::kForever
                                    : host_monotonic_ns() + (deadline > now ? deadline - now : 0);
+    vcpu.safepoint.enter();
+    until = std::min(until, caches.look());
+    vcpu.safepoint.leave();
     gate_.leave();
     if (!(vcpu.safepoint.attention.load() & SafepointParticipant::kAttentionStop))
         vcpu.wake.wait_until(until);
