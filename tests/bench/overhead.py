@@ -87,7 +87,7 @@ def measure(name, a):
             while len(re.findall(prompt, machine.output)) < guests:
                 if time.monotonic() > end or not machine.pump(0.5):
                     return f"{name}: not at its prompt\n{machine.output[-800:].decode('latin1')}\n{machine.errors[-800:]}"
-            booted = machine.clock() if hasattr(machine, "clock") else time.monotonic() - machine.start
+            booted = time.monotonic() - machine.start
             samples = []
             for wait in a.idle:
                 stop = machine.start + booted + wait

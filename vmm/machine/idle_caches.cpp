@@ -16,6 +16,8 @@ constexpr u64 kWindowNs = 4'000'000'000;
 constexpr u64 kIdleShare = 25;
 /// Not worth decoding again for.
 constexpr u64 kLittle = 3u << 20;
+/// What a guest's ticks and daemons need, at most; twice as much goes whatever it is.
+constexpr u64 kMostResting = 3u << 20;
 }  // namespace
 
 u64 IdleCaches::look() {
@@ -26,7 +28,7 @@ u64 IdleCaches::look() {
         const u64 cpu = host_thread_cpu_ns();
         const bool idle = (cpu - cpu_at_since_) * kIdleShare < now - since_;
         const u64 held = vcpu_.cache_bytes();
-        if (released_) resting_ = held;
+        if (released_ && idle) resting_ = std::min(held, kMostResting);
         released_ = idle && held > most;
         if (released_) {
             vcpu_.release_caches();
