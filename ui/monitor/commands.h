@@ -21,8 +21,9 @@ MonitorFunction info_pmap, info_pool, info_mtree, info_overhead;
 // info_paging.cpp
 MonitorFunction info_mem, info_tlb, info_pg;
 
-/// Writes the guest's screen as PNG (shared with QMP).
-Expected<void> save_screen(Monitor& monitor, const std::string& file);
+/// Writes the guest's screen (shared with QMP). `format`: "png", "ppm"; empty: as the file's name ends, or
+/// PPM.
+Expected<void> save_screen(Monitor& monitor, const std::string& file, std::string format);
 /// Physical or virtual memory into a file (shared with QMP).
 Expected<void> save_physical(Monitor& monitor, u64 first, u64 size, const std::string& file);
 Expected<void> save_virtual(Monitor& monitor, u64 first, u64 size, const std::string& file);

@@ -24,7 +24,7 @@ constexpr MonitorCommand kCommands[] = {
     {"pool_set", "SIZE", "give the pool of machine pages another size; a guest that found it full goes on", 1, 1, command_pool_set},
     {"nmi", "", "send a non-maskable interrupt to every CPU", 0, 0, command_nmi},
     {"sendkey", "KEY[-KEY...]", "press keys together, as in ctrl-alt-delete", 1, 2, command_sendkey},
-    {"screendump", "FILE", "save the screen as PNG", 1, 1, command_screendump},
+    {"screendump", "FILE [-f png|ppm]", "save the screen: PPM, or PNG by name or format", 1, 3, command_screendump},
     {"x", "/FMT ADDRESS", "show linear memory; FMT is a count, x d u o c or i, and b h w or g", 1, 99, command_x},
     {"xp", "/FMT ADDRESS", "show physical memory", 1, 99, command_xp},
     {"print|p", "/FMT EXPRESSION", "compute; $rax and its like are registers", 1, 99, command_print},

@@ -26,6 +26,7 @@ class Arguments {
         if (found == json_.end() || !found->is_string()) return wrong(name, "a string"), std::string();
         return found->get<std::string>();
     }
+    std::string text_or_empty(const char* name) { return json_.contains(name) ? text(name) : std::string(); }
     u64 number(const char* name) {
         auto found = json_.find(name);
         if (found == json_.end() || !found->is_number_integer()) return wrong(name, "an integer"), 0;
@@ -94,9 +95,9 @@ Reply finish(Call& call, Expected<void> (*run)(Call&)) {
 
 Reply screendump(Call& call) {
     return finish(call, [](Call& c) -> Expected<void> {
-        std::string file = c.arguments.text("filename");
+        std::string file = c.arguments.text("filename"), format = c.arguments.text_or_empty("format");
         if (auto ok = c.arguments.check(); !ok) return ok;
-        return save_screen(c.monitor, file);
+        return save_screen(c.monitor, file, format);
     });
 }
 

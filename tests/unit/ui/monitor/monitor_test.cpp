@@ -271,10 +271,19 @@ TEST_CASE("monitor: saving memory and screen") {
     REQUIRE(saved);
     CHECK(std::string(saved->begin(), saved->end()) == "abc");
     CHECK(has(monitor.execute("pmemsave 0 0x10000000000 " + path), "beyond the end"));
-    CHECK(monitor.execute("screendump " + path).empty());
-    saved = File::read_all(path);
-    REQUIRE(saved);
-    CHECK(std::string(saved->begin() + 1, saved->begin() + 4) == "PNG");
+    std::string named = path + ".png";
+    auto dumped = [&](const std::string& file, const std::string& words) {
+        CHECK(monitor.execute("screendump " + words).empty());
+        auto bytes = File::read_all(file);
+        REQUIRE(bytes);
+        return std::string(bytes->begin(), bytes->begin() + 4);
+    };
+    CHECK(dumped(path, path).substr(0, 3) == "P6\n");  // as QEMU
+    CHECK(dumped(path, path + " -f png").substr(1) == "PNG");
+    CHECK(dumped(named, named).substr(1) == "PNG");
+    CHECK(dumped(named, "-f ppm " + named).substr(0, 3) == "P6\n");
+    CHECK(has(monitor.execute("screendump -f gif " + path), "known: png, ppm"));
+    std::filesystem::remove(named);
     monitor.execute("vm two");
     CHECK(has(monitor.execute("screendump " + path), "no display adapter"));
     std::filesystem::remove(path);
