@@ -127,7 +127,8 @@ bool read_msr(Vcpu& cpu, u32 number, u64& value) {
         case kPlatformId:
         case kSmiCount: value = 0; return true;
         default:
-            if (number == kMiscFeaturesEnables || number == kAmdDeCfg) return guest_habit("unknown-msr-read"), false;
+            if (number == kMiscFeaturesEnables || number == kAmdDeCfg)
+                return guest_habit("unknown-msr-read"), false;
             guest_oddity("unknown-msr-read", fmt::format("RDMSR of unknown MSR {:#x}", number));
             return false;
     }

@@ -270,6 +270,7 @@ Expected<std::unique_ptr<SdlDisplay>> SdlDisplay::create(ProcessControl& control
                               "cannot open a window: {}: use -nographic or -display none", SDL_GetError());
         display->windows_->all.push_back(std::move(window));
     }
+    survive_lost_windows();  // again: whoever made the windows may have put a handler of its own
     return display;
 }
 

@@ -52,8 +52,8 @@ std::string page_line(Monitor& monitor, Ppn ppn) {
     std::string out = fmt::format("ppn {:#x}: {}", ppn.value, page_state_name(entry.state()));
     if (entry.has_mpn()) out += fmt::format(", mpn {:#x}", entry.mpn().value);
     std::string reasons;
-    for (unsigned i = 0; i < 5; ++i)
-        if (entry.reasons() >> i & 1) reasons += fmt::format(" {}", kReasons[i]);
+    for (unsigned i = 0; i < kProtectReasons; ++i)
+        if (entry.reasons() >> i & 1) reasons += fmt::format(" {}", protect_reason_name(i));
     if (!reasons.empty()) out += ", write-protected:" + reasons;
     return out + "\n";
 }
@@ -64,10 +64,8 @@ std::string machine_page_text(Monitor& monitor, Mpn mpn) {
     std::string out = fmt::format("mpn {:#x}: {}, references {}\n", mpn.value,
                                   machine_state_name(host.pool().state(mpn)), host.pool().references(mpn));
     for (const PageOwner& owner : host.pool().owners(mpn)) {
-        // Guests are numbered from 1 in the order in which they were added.
-        u64 index = owner.vm.value - 1;
-        out += fmt::format("  {} ppn {:#x}\n", index < host.vms().size() ? host.vms()[index]->name() : "?",
-                           owner.ppn.value);
+        VmHandle vm = host.find(owner.vm);
+        out += fmt::format("  {} ppn {:#x}\n", vm ? vm->name() : "?", owner.ppn.value);
     }
     return out;
 }
