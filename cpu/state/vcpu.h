@@ -179,6 +179,12 @@ class Vcpu {
     const CpuModel& model;
     const unsigned index;
     unsigned vcpu_count = 1;  ///< of the VM: CPUID topology, broadcast IPIs
+    /// Topology that CPUID tells; powers of two, since APIC ids follow each other. 0: all cores in one
+    /// package.
+    unsigned threads_per_core = 1, cores_per_socket = 0;
+    unsigned package_size() const {
+        return cores_per_socket ? threads_per_core * cores_per_socket : vcpu_count;
+    }
     /// The local APIC's deadline moved; the run loop's owner recomputes its budget (set by vmm/).
     std::function<void()> on_timer_changed;
     void timer_changed() {

@@ -13,6 +13,7 @@ import time
 import test_boot
 import test_debugger
 import test_floppy
+import test_front
 import test_full_disk
 import test_icount
 import test_refusals
@@ -20,7 +21,7 @@ import test_screen
 import test_terminal
 from guests import Skip
 
-MODULES = (test_boot, test_debugger, test_floppy, test_screen, test_icount, test_full_disk, test_refusals,
+MODULES = (test_boot, test_front, test_debugger, test_floppy, test_screen, test_icount, test_full_disk, test_refusals,
            test_terminal)
 
 

@@ -156,6 +156,23 @@ void restore_boot_order(VirtualMachine& vm) {
                                                             : cmos_boot_order(config.boot_order));
 }
 
+/// -fw_cfg: what the user wants the guest to find, in Linux below /sys/firmware/qemu_fw_cfg/by_name.
+Expected<void> add_fw_cfg_files(VirtualMachine& vm) {
+    constexpr u64 kLargest = u64{256} << 20;
+    for (const FwCfgFile& item : vm.config().fw_cfg_files) {
+        std::vector<u8> bytes(item.text.begin(), item.text.end());
+        if (!item.file.empty()) {
+            auto read = File::read_all(item.file, kLargest);
+            if (!read) return wrap_error(read.error(), "-fw_cfg {}", item.name);
+            bytes = std::move(*read);
+        }
+        if (!vm.board().fw_cfg.add_file(item.name, std::move(bytes)))
+            return make_error(ErrorCode::kInvalidArgument,
+                              "-fw_cfg {}: the name is taken or longer than 55 characters", item.name);
+    }
+    return {};
+}
+
 }  // namespace
 
 Expected<void> prepare_firmware(VirtualMachine& vm) {
@@ -166,6 +183,13 @@ Expected<void> prepare_firmware(VirtualMachine& vm) {
     SmbiosMachine machine{config.memory_bytes, config.vcpus, {}, config.name};
     SeededRandom random(vm.host().entropy() ^ 0x5EED);
     for (u8& byte : machine.uuid) byte = static_cast<u8>(random.next());
+    if (config.uuid) {
+        // SMBIOS 2.6 and up: the first three fields are little-endian (SMBIOS 3.0, 7.2.1).
+        static constexpr u8 kOrder[16] = {3, 2, 1, 0, 5, 4, 7, 6, 8, 9, 10, 11, 12, 13, 14, 15};
+        for (unsigned i = 0; i < 16; ++i) machine.uuid[i] = (*config.uuid)[kOrder[i]];
+        vm.board().fw_cfg.add_bytes(FwCfgKey::kUuid, {config.uuid->begin(), config.uuid->end()});
+    }
+    if (auto ok = add_fw_cfg_files(vm); !ok) return ok;
     boot.smbios = build_smbios(machine);
     fill_fw_cfg(vm);
     if (config.kernel.empty()) return load_bios(vm);

@@ -171,6 +171,7 @@ class VirtualMachine final : public MachineBus {
     void do_outside_work();  ///< exclusive work and resets that wait for a vCPU thread
     void do_reset();
     void triple_fault(Vcpu& vcpu);
+    void power_off();
     void request_end(VmState state, int status, std::string reason);
     bool begin_slice();
     bool run_slice();
@@ -206,6 +207,8 @@ class VirtualMachine final : public MachineBus {
     std::mutex exclusive_queue_mutex_;
     std::vector<std::function<void()>> exclusive_work_;  // guarded by exclusive_queue_mutex_
     std::atomic<bool> exclusive_pending_{false}, reset_pending_{false}, ending_{false};
+    std::thread power_off_pauser_;  // -no-shutdown
+    std::atomic<bool> power_off_pending_{false};
     std::mutex life_mutex_;  // start, pause, resume, block
     std::atomic<bool> started_{false};
     bool paused_ = true;             // guarded by life_mutex_

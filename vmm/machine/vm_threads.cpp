@@ -21,6 +21,7 @@ constexpr GuestNs kDeviceThreadLate = 1'000'000;
 
 void VirtualMachine::vcpu_main(Vcpu& vcpu) {
     name_thread(fmt::format("{}/cpu{}", config_.name.substr(0, 9), vcpu.index).c_str());
+    GuestLogScope log_scope(config_.name);
     // Where the host lets this thread run and the device thread not, guest time passes without ticks, and
     // a guest that checks its timer against the TSC gives up ("8254 timer not connected"): lend a hand.
     auto run_late_device_timers = [this](GuestNs now) {
@@ -143,6 +144,7 @@ GuestNs VirtualMachine::ask_for_due_timers() {
 
 void VirtualMachine::device_main() {
     name_thread(fmt::format("{}/dev", config_.name.substr(0, 10)).c_str());
+    GuestLogScope log_scope(config_.name);
     while (!ending_) {
         GuestNs next;
         device_until_ = kNever;
