@@ -93,7 +93,7 @@ class Host {
     u64 entropy_ = 0;
     std::shared_ptr<MachinePool> pool_;
     std::shared_ptr<Pager> pager_;
-    CodeBudget code_budget_;  // before the VMs that are its members
+    CodeBudget code_budget_;      // before the VMs that are its members
     u64 largest_code_cache_ = 0;  // guarded by mutex_
     mutable std::mutex mutex_;
     std::condition_variable changed_;  // a VM ended, finished or is gone
