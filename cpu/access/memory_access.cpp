@@ -121,6 +121,15 @@ bool read_piece(Vcpu& cpu, u64 gva, const Resolved& found, unsigned size, u8* to
     return true;
 }
 
+/// Code was stored to. The running block may hold it, and the next instruction must be the new one: what this
+/// vCPU knows of it goes at once. Other vCPUs hear of it through the listener, which a machine has.
+void code_changed(Vcpu& cpu, Gpa where, unsigned size) {
+    const u32 offset = static_cast<u32>(where.offset());
+    cpu.blocks->invalidate(where.ppn(), offset, size);
+    CodeWriteListener* listener = cpu.mmu.memory().code_listener();
+    if (listener && cpu.vcpu_count > 1) listener->code_written(where.ppn(), offset, size);
+}
+
 void write_piece(Vcpu& cpu, u64 gva, const Resolved& found, unsigned size, const u8* from) {
     if (found.kind == Resolved::Kind::kHost) {
         if (found.rom) return;
@@ -146,13 +155,7 @@ void write_piece(Vcpu& cpu, u64 gva, const Resolved& found, unsigned size, const
             }
             default: guest_copy_in(found.host, from, size);
         }
-        if (found.code_page) {
-            if (CodeWriteListener* listener = cpu.mmu.memory().code_listener()) {
-                listener->code_written(found.gpa.ppn(), static_cast<u32>(found.gpa.offset()), size);
-            } else {
-                cpu.blocks->invalidate(found.gpa.ppn(), static_cast<u32>(found.gpa.offset()), size);
-            }
-        }
+        if (found.code_page) code_changed(cpu, found.gpa, size);
         return;
     }
     for (unsigned done = 0; done < size;) {
