@@ -37,6 +37,9 @@ enum : u32 {
 };
 enum Lvt { kCmci, kTimer, kThermal, kPerformance, kLint0, kLint1, kError };
 constexpr u32 kMasked = 1 << 16;
+constexpr u32 kLvtCmciWritable = 0x117FF;
+constexpr u32 kSendIllegalVector = 1 << 5, kReceiveIllegalVector = 1 << 6;  // of ESR
+constexpr u32 kFirstVector = 16;
 constexpr u32 kVersionValue = 0x14 | 5 << 16 | 1 << 24;  // six LVT entries, EOI broadcast suppression
 }  // namespace
 
@@ -175,8 +178,8 @@ void LocalApic::send_ipi(u32 low, u32 destination) {
     if (message.delivery == ApicDelivery::kInit && message.level_triggered && !message.asserted)
         return;  // INIT level de-assert
     if ((message.delivery == ApicDelivery::kFixed || message.delivery == ApicDelivery::kLowestPriority) &&
-        message.vector < 16) {
-        esr_pending_ |= 1 << 5;
+        message.vector < kFirstVector) {
+        note_error(kSendIllegalVector);
         return;
     }
     message.level_triggered = false;
@@ -208,7 +211,14 @@ void LocalApic::set_tsc_deadline(u64 tsc) {
         return;
     }
     u64 now_tsc = cpu_.read_tsc();
-    u64 ticks = tsc > now_tsc ? tsc - now_tsc : 0;
+    if (tsc <= now_tsc) {  // already past
+        tsc_deadline_ = 0;
+        timer_deadline_ = kNever;
+        cpu_.timer_changed();
+        fire_lvt(lvt_[kTimer]);
+        return;
+    }
+    u64 ticks = tsc - now_tsc;
     u64 ns = static_cast<u64>((static_cast<u128>(ticks) * 1'000'000'000 + cpu_.model.tsc_hz - 1) /
                               cpu_.model.tsc_hz);
     timer_deadline_ = cpu_.now() + ns;
@@ -250,7 +260,17 @@ void LocalApic::run_timer(GuestNs now) {
     fire_lvt(lvt_[kTimer]);
 }
 void LocalApic::fire_lvt(u32 lvt) {
-    if (!(lvt & kMasked)) post(static_cast<u8>(lvt), false);
+    if (lvt & kMasked) return;
+    if ((lvt & 0xFF) < kFirstVector)
+        note_error(kReceiveIllegalVector);
+    else
+        post(static_cast<u8>(lvt), false);
+}
+/// SDM 3A 11.5.3: an error interrupts once until the next write to ESR.
+void LocalApic::note_error(u32 bit) {
+    const bool armed = !esr_pending_;
+    esr_pending_ |= bit;
+    if (armed) fire_lvt(lvt_[kError]);
 }
 
 u32 LocalApic::read_register(u32 number) const {
@@ -317,7 +337,7 @@ bool LocalApic::write_register(u32 number, u32 value) {
             esr_ = esr_pending_;
             esr_pending_ = 0;
             return true;
-        case kLvtCmci: lvt_[kCmci] = value & 0x117FF; return true;
+        case kLvtCmci: lvt_[kCmci] = value & kLvtCmciWritable; return true;
         case kIcrLow:
             icr_ = (icr_ & 0xFFFFFFFF00000000) | (value & ~(1u << 12));
             send_ipi(value, static_cast<u32>(icr_ >> 56));
@@ -352,9 +372,15 @@ bool LocalApic::write_x2apic(u32 msr, u64 value) {
     }
     if (value >> 32) return false;
     if (number == kSelfIpi) {
-        post(static_cast<u8>(value), false);
+        if (value > 0xFF) return false;
+        if (value < kFirstVector)
+            note_error(kSendIllegalVector);
+        else
+            post(static_cast<u8>(value), false);
         return true;
     }
+    constexpr u32 kDelivering = 1 << 12;  // read-only
+    if (number == kLvtCmci && (value & ~u64{kLvtCmciWritable | kDelivering})) return false;
     if ((number == kEoi || number == kEsr) && value != 0) return false;
     if (number == kId || number == kVersion || number == kLdr || number == kDfr || number == kIcrHigh ||
         number == kPpr)
@@ -363,7 +389,8 @@ bool LocalApic::write_x2apic(u32 msr, u64 value) {
 }
 
 u32 LocalApic::mmio_read(u32 offset) {
-    if (x2apic() || (offset & 15)) return 0;
+    if (x2apic()) return ~0u;  // the page is not there
+    if (offset & 15) return 0;
     return read_register(offset / 16);
 }
 void LocalApic::mmio_write(u32 offset, u32 value) {

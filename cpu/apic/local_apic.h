@@ -40,7 +40,7 @@ class LocalApic {
     bool read_x2apic(u32 msr, u64& value);
     bool write_x2apic(u32 msr, u64 value);
     /// xAPIC page accesses; `offset` in the 4 KiB page. 32-bit aligned accesses only, others read 0 and are
-    /// dropped.
+    /// dropped. In x2APIC mode nobody answers: all ones.
     u32 mmio_read(u32 offset);
     void mmio_write(u32 offset, u32 value);
     u8 task_priority() const { return static_cast<u8>(tpr_); }
@@ -77,6 +77,7 @@ class LocalApic {
     u32 current_count() const;
     unsigned divider() const;
     void fire_lvt(u32 lvt);
+    void note_error(u32 bit);
     void collect_posted() const;
     unsigned processor_priority() const;
     int highest(const u32* bits) const;
