@@ -4,6 +4,7 @@
 #include <cstring>
 
 #include "cpu/access/effective_address.h"
+#include "cpu/access/table_access.h"
 #include "cpu/apic/local_apic.h"
 #include "cpu/blocks/block.h"
 #include "cpu/events/breakpoints.h"
@@ -216,6 +217,25 @@ bool store_slow(Vcpu& cpu, u64 gva, unsigned size, const void* value, bool super
     if (first < size && !usable(cpu, b, second)) return false;
     if (first < size) write_piece(cpu, second, b, size - first, static_cast<const u8*>(value) + first);
     if (__builtin_expect(cpu.mmu.watches(), 0)) note(cpu, gva, first, second, size, true);
+    return true;
+}
+
+bool change_table_bits(Vcpu& cpu, u64 gva, u8 set, u8 clear) {
+    gva = wrap(cpu, gva, true);
+    if (!canonical(cpu, gva, 1, true)) return false;
+    const Resolved found = cpu.mmu.resolve(Gva(gva), 1, MemoryAccess::kWrite, true);
+    if (!usable(cpu, found, gva)) return false;
+    if (found.kind == Resolved::Kind::kMmio) {
+        u8 byte = 0;
+        if (!load_slow(cpu, gva, 1, &byte, true)) return false;
+        byte = static_cast<u8>((byte | set) & ~clear);
+        return store_slow(cpu, gva, 1, &byte, true);
+    }
+    if (found.rom) return true;
+    if (set) __atomic_fetch_or(found.host, set, __ATOMIC_SEQ_CST);
+    if (clear) __atomic_fetch_and(found.host, static_cast<u8>(~clear), __ATOMIC_SEQ_CST);
+    if (found.code_page) code_changed(cpu, found.gpa, 1);
+    if (__builtin_expect(cpu.mmu.watches(), 0)) note_data_access(cpu, gva, 1, true);
     return true;
 }
 

@@ -4,6 +4,7 @@
 #include <cstring>
 
 #include "cpu/access/memory_access.h"
+#include "cpu/access/table_access.h"
 
 namespace shadowbox {
 
@@ -36,16 +37,21 @@ bool read_descriptor(Vcpu& cpu, u16 selector, Vector vector, Descriptor& descrip
     return true;
 }
 
-bool write_descriptor_high(Vcpu& cpu, u16 selector, u32 high) {
+/// Byte 5 of a descriptor: type, DPL, present. Others may write the rest at the same time.
+static bool change_access_byte(Vcpu& cpu, u16 selector, u8 set, u8 clear) {
     u64 gva;
-    if (!descriptor_address(cpu, selector, 8, gva)) return true;
-    return store_slow(cpu, gva + 4, 4, &high, true);
+    return !descriptor_address(cpu, selector, 8, gva) || change_table_bits(cpu, gva + 5, set, clear);
+}
+
+bool set_task_busy(Vcpu& cpu, u16 selector, bool busy) {
+    return change_access_byte(cpu, selector, busy ? 2 : 0, busy ? 0 : 2);
 }
 
 bool mark_accessed(Vcpu& cpu, u16 selector, Descriptor& descriptor) {
     if (descriptor.high & 0x100) return true;
+    if (!change_access_byte(cpu, selector, 1, 0)) return false;
     descriptor.high |= 0x100;
-    return write_descriptor_high(cpu, selector, descriptor.high);
+    return true;
 }
 
 void set_real_segment(Vcpu& cpu, Seg seg, u16 selector) {

@@ -59,12 +59,12 @@ inline bool is_null(u16 selector) { return (selector & ~3) == 0; }
 inline u32 selector_error(u16 selector) { return selector & 0xFFFC; }
 
 /// Reads the descriptor of `selector` from the GDT or LDT. Beyond the limit: `vector`(selector). `wide` reads
-/// 16 bytes.
+/// 16 bytes; the type field of their upper half, where a legacy descriptor would have its own, must be 0.
 bool read_descriptor(Vcpu& cpu, u16 selector, Vector vector, Descriptor& descriptor, bool wide = false);
 /// Sets the accessed bit of a code or data descriptor in its table if it is clear.
 bool mark_accessed(Vcpu& cpu, u16 selector, Descriptor& descriptor);
-/// Writes the high word of a descriptor back (busy bits).
-bool write_descriptor_high(Vcpu& cpu, u16 selector, u32 high);
+/// Sets or clears the busy bit of a TSS descriptor in the GDT.
+bool set_task_busy(Vcpu& cpu, u16 selector, bool busy);
 
 /// MOV/POP to a segment register other than CS; all modes.
 bool load_segment(Vcpu& cpu, Seg seg, u16 selector);

@@ -124,13 +124,13 @@ bool switch_task(Vcpu& cpu, u16 selector, TaskSwitch how, u64 return_rip, bool h
     if (how == TaskSwitch::kJump || how == TaskSwitch::kIret) {
         Descriptor old;
         if (!read_descriptor(cpu, cpu.tr.selector, Vector::kTS, old) ||
-            !write_descriptor_high(cpu, cpu.tr.selector, old.high & ~0x200u))
+            !set_task_busy(cpu, cpu.tr.selector, false))
             return false;
     }
     bool nested = how == TaskSwitch::kCall || how == TaskSwitch::kGate;
     u16 link = cpu.tr.selector;
     if (nested && !store_slow(cpu, d.base32(), 2, &link, true)) return false;
-    if (how != TaskSwitch::kIret && !write_descriptor_high(cpu, selector, d.high | 0x200)) return false;
+    if (how != TaskSwitch::kIret && !set_task_busy(cpu, selector, true)) return false;
 
     // From here the new task is current.
     cpu.tr = d.segment(selector);

@@ -7,6 +7,10 @@
 
 namespace shadowbox {
 
+/// What base registers may hold (WRMSR, WRFSBASE, LGDT, LIDT; so INVPCID's address): what is canonical in
+/// the widest mode that the processor has, whatever CR4.LA57 says. LLDT and LTR go by the mode.
+inline bool is_possible_base(u64 gva) { return is_canonical(gva, cr4::kLA57); }
+
 bool write_cr0(Vcpu& cpu, u64 value);
 bool write_cr3(Vcpu& cpu, u64 value);
 bool write_cr4(Vcpu& cpu, u64 value);

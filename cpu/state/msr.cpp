@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: MIT
 #include "cpu/state/msr.h"
 
+#include <algorithm>
+
 #include "core/log.h"
 #include "cpu/apic/local_apic.h"
 #include "cpu/state/control_registers.h"
@@ -65,6 +67,25 @@ bool valid_pat(u64 value) {
     for (unsigned i = 0; i < 8; ++i) {
         unsigned type = value >> (8 * i) & 0xFF;
         if (type > 7 || type == 2 || type == 3) return false;
+    }
+    return true;
+}
+
+bool valid_mtrr_type(u64 type) { return type <= 6 && type != 2 && type != 3; }
+
+/// Reserved bits and types of the MSRs that plain_msr() knows (SDM 3A 12.11.2, SDM 4).
+bool valid_plain(u32 number, u64 value) {
+    constexpr u64 kBeyondMemory = ~((u64{1} << kPhysicalBits) - 1);
+    if (number == kMtrrDefType) return !(value & ~u64{0xCFF}) && valid_mtrr_type(value & 0xFF);
+    if (number == kDebugCtl) return !(value & ~u64{0x1FC3});  // LBR, BTF, branch traces and what freezes them
+    if (number >= kMtrrBase0 && number < kMtrrBase0 + 16) {
+        if (number & 1) return !(value & (kBeyondMemory | 0x7FF));
+        return !(value & (kBeyondMemory | 0xF00)) && valid_mtrr_type(value & 0xFF);
+    }
+    if (std::find(std::begin(kFixedMtrrs), std::end(kFixedMtrrs), number) == std::end(kFixedMtrrs))
+        return true;
+    for (unsigned i = 0; i < 8; ++i) {
+        if (!valid_mtrr_type(value >> (8 * i) & 0xFF)) return false;
     }
     return true;
 }
@@ -136,9 +157,9 @@ bool read_msr(Vcpu& cpu, u32 number, u64& value) {
 
 bool write_msr(Vcpu& cpu, u32 number, u64 value) {
     if (number == kMicrocode) return true;
-    if (u64* cell = plain_msr(cpu, number)) return *cell = value, true;
+    if (u64* cell = plain_msr(cpu, number)) return valid_plain(number, value) && (*cell = value, true);
     if (u64* cell = address_msr(cpu, number)) {
-        if (!is_canonical(value, cpu.cr4)) return false;
+        if (!is_possible_base(value)) return false;
         *cell = value;
         return true;
     }
@@ -158,7 +179,10 @@ bool write_msr(Vcpu& cpu, u32 number, u64 value) {
             cpu.msr.tsc_adjust = value;
             return true;
         case kApicBase: return cpu.apic->set_base(value);
-        case kSpecCtrl: cpu.msr.spec_ctrl = value & 7; return !(value & ~u64{7});
+        case kSpecCtrl:
+            if (value & ~u64{7}) return false;
+            cpu.msr.spec_ctrl = value;
+            return true;
         case kPredCmd:
         case kFlushCmd: return !(value & ~u64{1});
         case kPat:
@@ -173,7 +197,10 @@ bool write_msr(Vcpu& cpu, u32 number, u64 value) {
             }
             return true;
         case kSfmask: cpu.msr.sfmask = static_cast<u32>(value); return true;
-        case kTscAux: cpu.msr.tsc_aux = static_cast<u32>(value); return true;
+        case kTscAux:
+            if (value >> 32) return false;
+            cpu.msr.tsc_aux = static_cast<u32>(value);
+            return true;
         case kXss: cpu.msr.xss = 0; return value == 0 && cpu.model.has(OpFeature::Xsaves);
         case kPlatformId:
         case kSmiCount:

@@ -2,6 +2,7 @@
 // SYSCALL SYSRET SYSENTER SYSEXIT SWAPGS and the FSGSBASE instructions (SDM 2B).
 #include "cpu/blocks/dispatch.h"
 #include "cpu/ops/operand_forms.h"
+#include "cpu/state/control_registers.h"
 
 namespace shadowbox {
 
@@ -93,7 +94,7 @@ bool read_base(Vcpu& cpu, const Insn& insn, Seg seg) {
 bool write_base(Vcpu& cpu, const Insn& insn, Seg seg) {
     if (!fsgsbase_enabled(cpu)) return false;
     u64 base = insn.osize == 3 ? cpu.gpr[insn.rm] : static_cast<u32>(cpu.gpr[insn.rm]);
-    if (!is_canonical(base, cpu.cr4)) return cpu.raise_gp0();
+    if (!is_possible_base(base)) return cpu.raise_gp0();
     cpu.seg[seg].base = base;
     return true;
 }

@@ -121,7 +121,7 @@ SB_END(op_invpcid) {
     if (!operand_address(cpu, insn, 16, MemoryAccess::kRead, gva) || !load_bytes(cpu, gva, 16, descriptor))
         return false;
     bool bad = type > 3 || (type < 2 && (descriptor[0] >> 12)) ||
-               (type == 0 && !is_canonical(descriptor[1], cpu.cr4)) ||
+               (type == 0 && !is_possible_base(descriptor[1])) ||
                (type < 2 && !(cpu.cr4 & cr4::kPCIDE) && (descriptor[0] & 0xFFF));
     if (bad) return cpu.raise_gp0();
     cpu.mmu.invpcid(static_cast<unsigned>(type), static_cast<u16>(descriptor[0] & 0xFFF), Gva(descriptor[1]));

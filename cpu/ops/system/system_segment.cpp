@@ -3,6 +3,7 @@
 #include "cpu/access/segments.h"
 #include "cpu/ops/general/branch.h"
 #include "cpu/ops/operand_forms.h"
+#include "cpu/state/control_registers.h"
 
 namespace shadowbox {
 
@@ -72,7 +73,7 @@ bool load_table(Vcpu& cpu, const Insn& insn, TableRegister& table) {
     memcpy(&loaded.base, image + 2, 8);
     if (!cpu.long64())
         loaded.base &= insn.osize == 1 ? 0xFFFFFF : 0xFFFFFFFF;
-    else if (!is_canonical(loaded.base, cpu.cr4))
+    else if (!is_possible_base(loaded.base))
         return cpu.raise_gp0();
     table = loaded;
     return true;
@@ -124,15 +125,17 @@ SB_END(op_mov_to_seg) {
 }
 
 SB_OP(op_arpl) {
-    u16 source = get<u16>(cpu, insn.reg), target;
-    if (!read_ew(cpu, insn, target)) return false;
-    const bool raised = (target & 3) < (source & 3);
-    if (raised) {  // else nothing is written: the page may be read-only
-        target = static_cast<u16>((target & ~3) | (source & 3));
-        if (!insn.mem)
-            cpu.set_reg<u16>(insn.rm, target);
-        else if (!store_operand<u16>(cpu, insn, target))
-            return false;
+    u16 source = get<u16>(cpu, insn.reg), old = get<u16>(cpu, insn.rm);
+    u64 gva = 0;
+    // The segment must be writable in any case, the page only if the selector changes.
+    if (insn.mem && (!operand_address(cpu, insn, 2, MemoryAccess::kWrite, gva) || !load<u16>(cpu, gva, old)))
+        return false;
+    const bool raised = (old & 3) < (source & 3);
+    const u16 adjusted = static_cast<u16>((old & ~3) | (source & 3));
+    if (raised && insn.mem) {
+        if (!store<u16>(cpu, gva, adjusted)) return false;
+    } else if (raised) {
+        cpu.set_reg<u16>(insn.rm, adjusted);
     }
     set_zf(cpu, raised);
     return true;
@@ -179,7 +182,7 @@ SB_OP(op_ltr) {
     if (!d.present()) return cpu.raise(Vector::kNP, selector_error(selector));
     if (cpu.long_mode() && !is_canonical(d.base64(), cpu.cr4))
         return cpu.raise(Vector::kGP, selector_error(selector));
-    if (!write_descriptor_high(cpu, selector, d.high | 0x200)) return false;
+    if (!set_task_busy(cpu, selector, true)) return false;
     cpu.tr = d.segment(selector);
     cpu.tr.attributes |= 2;
     if (cpu.long_mode()) cpu.tr.base = d.base64();

@@ -39,7 +39,7 @@
     CHECK e
     mov rcx, 0xC0000100
     mov eax, 0
-    mov edx, 0x00008000
+    mov edx, 0x01000000                         ; 58 bits; what LA57 could have is taken in any mode
     FAULTS 13, 0, wrmsr
     FAULTS 6, 0, rdfsbase rax
     mov rax, cr4

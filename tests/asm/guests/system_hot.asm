@@ -260,8 +260,16 @@ again:
     mov ecx, r8d
     dec ecx
     jnz .bases
-    mov rax, 0x0000800000000000
+    mov rax, 0x0000800000000000 ; 49 bits: the processor has LA57, though it is off
+    wrgsbase rax
+    rdgsbase rdx
+    cmp rax, rdx
+    CHECK e
+    FAULTS 13, 0, mov al, [gs:0]
+    mov rax, 0x0100000000000000
     FAULTS 13, 0, wrgsbase rax
+    xor eax, eax
+    wrgsbase rax
     mov ecx, 1
     FAULTS 13, 0, rdpkru
     mov rax, cr4
