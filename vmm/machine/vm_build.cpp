@@ -104,6 +104,7 @@ BoardHooks VirtualMachine::board_hooks() {
     hooks.run_exclusive = [this](std::function<void()> work) { run_exclusive(std::move(work)); };
     auto random = std::make_shared<SeededRandom>(host_.entropy() + id_.value * 64 + 63);
     hooks.random = [random] { return random->next(); };
+    hooks.page_waits = page_waits_.get();
     return hooks;
 }
 
@@ -129,6 +130,14 @@ Expected<void> VirtualMachine::build_devices(CharBackends lines) {
     if (!vga_bios && config_.kernel.empty())
         spdlog::warn("[{}] no picture from firmware: {} (Debian's package seabios has it)", config_.name,
                      vga_bios.error().text());
+    page_waits_ = std::make_unique<MachinePageWaits>(
+        MachinePageWaits::Hooks{[this] {
+                                    if (!icount_) return device_wake_.signal();
+                                    for (auto& vcpu : vcpus_)
+                                        vcpu->shrink_budget(0);  // no vCPU goes on before the request does
+                                },
+                                [this] { icount_ ? host_.wake_runner() : device_wake_.signal(); },
+                                [this](Ppn ppn) { want_room(ppn); }});
     board_ = std::make_unique<Board>(config_, *memory_, *timers_, apics_, board_hooks(), plugs);
     vga_screen_ = std::make_unique<VgaScreen>(board_->vga, device_lock_);
     set_screen(vga_screen_.get());
