@@ -9,10 +9,11 @@ namespace shadowbox {
 
 namespace {
 
-// Low memory: GDT, boot information, strings, and the stack that a kernel starts with. Segments may not lie
-// there, nor between display memory and the end of the firmware's area.
-constexpr u64 kGdt = 0x1000, kInfo = 0x2000, kStrings = 0x4000, kStringsEnd = 0x8000, kStackTop = 0x9000,
-              kFirstFree = 0x10000;
+// One block of low memory holds GDT, boot information, strings and the stack that a kernel starts with; it
+// lies at its usual place or at the first where no segment does. Segments may lie anywhere but between the
+// end of low memory and the end of the firmware's area.
+constexpr u64 kBlock = 0x1000, kBlockSize = 0x8000;
+constexpr u64 kGdt = 0, kInfo = 0x1000, kStrings = 0x3000, kStringsEnd = 0x7000;  // in the block
 constexpr u64 kLowTop = 0x9FC00, kHighMemory = 0x100000;
 constexpr u32 kMultibootMagic = 0x1BADB002, kMultibootLoaded = 0x2BADB002, kPvhMagic = 0x336EC578,
               kPhys32Entry = 18;
@@ -99,13 +100,15 @@ std::optional<u64> multiboot_header(std::span<const u8> b) {
 }
 
 struct Loader {
-    GuestMemory& memory;
+    GuestMemory* memory;                     ///< nullptr: everything is checked, nothing is written
     u64 low;                                 ///< RAM below the hole
     u64 top = kHighMemory;                   ///< end of what is loaded
     std::vector<std::pair<u64, u64>> taken;  ///< segments, first and end
     bool ok = true;
 
-    void put(u64 where, std::span<const u8> bytes) { ok = ok && memory.write(Gpa(where), bytes); }
+    void put(u64 where, std::span<const u8> bytes) {
+        if (memory) ok = ok && memory->write(Gpa(where), bytes);
+    }
     template <class T>
     void value(u64 where, T v) {
         u8 bytes[sizeof(T)];
@@ -113,6 +116,7 @@ struct Loader {
         put(where, bytes);
     }
     void zero(u64 where, u64 size) {
+        if (!memory) return;
         std::vector<u8> zeros(std::min<u64>(size, 1 << 20));
         for (u64 done = 0; done < size; done += zeros.size())
             put(where + done, std::span(zeros).first(std::min<u64>(zeros.size(), size - done)));
@@ -129,11 +133,9 @@ struct Loader {
                               memory_size >> 10, where);
         }
         u64 end = where + memory_size;
-        if (where < kFirstFree || (where < kHighMemory && end > kLowTop)) {
-            return make_error(
-                ErrorCode::kInvalidArgument,
-                "a kernel segment at {:#x} lies where the PC has boot information, display or firmware",
-                where);
+        if (where < kHighMemory && end > kLowTop) {
+            return make_error(ErrorCode::kInvalidArgument,
+                              "a kernel segment at {:#x} lies where the PC has display or firmware", where);
         }
         for (auto [first, last] : taken) {
             if (where < last && first < end)
@@ -146,10 +148,26 @@ struct Loader {
         top = std::max(top, end);
         return {};
     }
-    u64 strings = kStrings;
+    /// After the segments: finds room for the block.
+    Expected<void> place_block() {
+        auto meets = [&](u64 at) {
+            return std::any_of(taken.begin(), taken.end(), [at](auto range) {
+                return range.first < at + kBlockSize && at < range.second;
+            });
+        };
+        for (block = kBlock; meets(block); block += kPageSize)
+            if (block + kPageSize + kBlockSize > kLowTop)
+                return make_error(ErrorCode::kInvalidArgument,
+                                  "the kernel leaves no {} KiB below 640 KiB for its boot information",
+                                  kBlockSize >> 10);
+        strings = block + kStrings;
+        return {};
+    }
+    u64 info() const { return block + kInfo; }
+    u64 block = kBlock, strings = 0;
     bool strings_fit = true;
     u32 text(const std::string& line) {
-        if (line.size() >= kStringsEnd - strings) {
+        if (line.size() >= block + kStringsEnd - strings) {
             strings_fit = false;
             return 0;
         }
@@ -184,9 +202,9 @@ Expected<std::vector<Placed>> place_modules(const ElfKernel& image, Loader& load
 
 void write_pvh_info(Loader& loader, const ElfKernel& image, const std::vector<Placed>& modules,
                     u64 memory_bytes, u64 rsdp) {
-    constexpr u64 kModules = kInfo + 0x100, kMap = kInfo + 0x400;
+    const u64 info = loader.info(), list = info + 0x100, table = info + 0x400;
     for (std::size_t i = 0; i < modules.size(); ++i) {
-        u64 at = kModules + i * 32;
+        u64 at = list + i * 32;
         loader.value<u64>(at, modules[i].first);
         loader.value<u64>(at + 8, modules[i].size);
         loader.value<u64>(at + 16, modules[i].line);
@@ -194,28 +212,28 @@ void write_pvh_info(Loader& loader, const ElfKernel& image, const std::vector<Pl
     }
     auto map = memory_map(memory_bytes);
     for (std::size_t i = 0; i < map.size(); ++i) {
-        u64 at = kMap + i * 24;
+        u64 at = table + i * 24;
         loader.value<u64>(at, map[i].first);
         loader.value<u64>(at + 8, map[i].size);
         loader.value<u64>(at + 16, map[i].type);
     }
-    loader.value<u32>(kInfo, kPvhMagic);
-    loader.value<u32>(kInfo + 4, 1);
-    loader.value<u32>(kInfo + 8, 0);
-    loader.value<u32>(kInfo + 12, static_cast<u32>(modules.size()));
-    loader.value<u64>(kInfo + 16, modules.empty() ? 0 : kModules);
-    loader.value<u64>(kInfo + 24, loader.text(image.command_line));
-    loader.value<u64>(kInfo + 32, rsdp);
-    loader.value<u64>(kInfo + 40, kMap);
-    loader.value<u32>(kInfo + 48, static_cast<u32>(map.size()));
-    loader.value<u32>(kInfo + 52, 0);
+    loader.value<u32>(info, kPvhMagic);
+    loader.value<u32>(info + 4, 1);
+    loader.value<u32>(info + 8, 0);
+    loader.value<u32>(info + 12, static_cast<u32>(modules.size()));
+    loader.value<u64>(info + 16, modules.empty() ? 0 : list);
+    loader.value<u64>(info + 24, loader.text(image.command_line));
+    loader.value<u64>(info + 32, rsdp);
+    loader.value<u64>(info + 40, table);
+    loader.value<u32>(info + 48, static_cast<u32>(map.size()));
+    loader.value<u32>(info + 52, 0);
 }
 
 void write_multiboot_info(Loader& loader, const ElfKernel& image, const std::vector<Placed>& modules,
                           u64 memory_bytes) {
-    constexpr u64 kModules = kInfo + 0x100, kMap = kInfo + 0x400;
+    const u64 info = loader.info(), list = info + 0x100, table = info + 0x400;
     for (std::size_t i = 0; i < modules.size(); ++i) {
-        u64 at = kModules + i * 16;
+        u64 at = list + i * 16;
         loader.value<u32>(at, static_cast<u32>(modules[i].first));
         loader.value<u32>(at + 4, static_cast<u32>(modules[i].first + modules[i].size));
         loader.value<u32>(at + 8, modules[i].line);
@@ -223,22 +241,25 @@ void write_multiboot_info(Loader& loader, const ElfKernel& image, const std::vec
     }
     auto map = memory_map(memory_bytes);
     for (std::size_t i = 0; i < map.size(); ++i) {
-        u64 at = kMap + i * 24;
+        u64 at = table + i * 24;
         loader.value<u32>(at, 20);
         loader.value<u64>(at + 4, map[i].first);
         loader.value<u64>(at + 12, map[i].size);
         loader.value<u32>(at + 20, map[i].type);
     }
-    loader.value<u32>(kInfo, 1 << 0 | 1 << 2 | 1 << 3 | 1 << 6 |
-                                 1 << 9);  // memory, command line, modules, map, loader name
-    loader.value<u32>(kInfo + 4, static_cast<u32>(kLowTop >> 10));
-    loader.value<u32>(kInfo + 8, static_cast<u32>((loader.low - 0x100000) >> 10));
-    loader.value<u32>(kInfo + 16, loader.text(image.command_line));
-    loader.value<u32>(kInfo + 20, static_cast<u32>(modules.size()));
-    loader.value<u32>(kInfo + 24, static_cast<u32>(kModules));
-    loader.value<u32>(kInfo + 44, static_cast<u32>(map.size() * 24));
-    loader.value<u32>(kInfo + 48, static_cast<u32>(kMap));
-    loader.value<u32>(kInfo + 64, loader.text("shadowbox"));
+    loader.value<u32>(
+        info, 1 << 0 | 1 << 2 | 1 << 3 | 1 << 6 | 1 << 9);  // memory, command line, modules, map, loader name
+    loader.value<u32>(info + 4, static_cast<u32>(kLowTop >> 10));
+    loader.value<u32>(info + 8, static_cast<u32>((loader.low - 0x100000) >> 10));
+    // It begins with the kernel's name, as with every loader of this protocol.
+    std::string line = image.name;
+    if (!line.empty() && !image.command_line.empty()) line += ' ';
+    loader.value<u32>(info + 16, loader.text(line + image.command_line));
+    loader.value<u32>(info + 20, static_cast<u32>(modules.size()));
+    loader.value<u32>(info + 24, static_cast<u32>(list));
+    loader.value<u32>(info + 44, static_cast<u32>(map.size() * 24));
+    loader.value<u32>(info + 48, static_cast<u32>(table));
+    loader.value<u32>(info + 64, loader.text("shadowbox"));
 }
 
 /// The "a.out kludge": load addresses in the multiboot header itself.
@@ -266,7 +287,10 @@ ElfBoot elf_boot_protocol(std::span<const u8> bytes) {
     return multiboot_header(bytes) ? ElfBoot::kMultiboot : ElfBoot::kNone;
 }
 
-Expected<BootState> load_elf_kernel(const ElfKernel& image, GuestMemory& memory, u64 memory_bytes, u64 rsdp) {
+namespace {
+
+/// `memory` nullptr: checks only.
+Expected<BootState> load(const ElfKernel& image, GuestMemory* memory, u64 memory_bytes, u64 rsdp) {
     ElfBoot protocol = elf_boot_protocol(image.kernel);
     if (protocol == ElfBoot::kNone)
         return make_error(ErrorCode::kUnsupported, "neither a bzImage, a PVH nor a multiboot kernel");
@@ -299,20 +323,21 @@ Expected<BootState> load_elf_kernel(const ElfKernel& image, GuestMemory& memory,
             return make_error(ErrorCode::kCorrupt, "the kernel's entry point {:#x} lies above 4 GiB", start);
         entry = static_cast<u32>(start);
     }
+    if (auto placed = loader.place_block(); !placed) return tl::unexpected(placed.error());
     auto modules = place_modules(image, loader);
     if (!modules) return tl::unexpected(modules.error());
     BootState state;
     if (protocol == ElfBoot::kPvh) {
         entry = *pvh_entry(image.kernel, *elf);
         write_pvh_info(loader, image, *modules, memory_bytes, rsdp);
-        state.rbx = kInfo;
+        state.rbx = loader.info();
     } else {
         write_multiboot_info(loader, image, *modules, memory_bytes);
-        state.rbx = kInfo;
+        state.rbx = loader.info();
         state.rax = kMultibootLoaded;
     }
     static constexpr u64 kDescriptors[] = {0, 0, 0x00CF9B000000FFFF, 0x00CF93000000FFFF};
-    for (unsigned i = 0; i < 4; ++i) loader.value(kGdt + i * 8, kDescriptors[i]);
+    for (unsigned i = 0; i < 4; ++i) loader.value(loader.block + kGdt + i * 8, kDescriptors[i]);
     if (!loader.strings_fit)
         return make_error(ErrorCode::kInvalidArgument,
                           "the command lines of kernel and modules are longer than {} KiB together",
@@ -320,10 +345,22 @@ Expected<BootState> load_elf_kernel(const ElfKernel& image, GuestMemory& memory,
     if (!loader.ok)
         return make_error(ErrorCode::kOutOfMemory, "no machine pages left to load the kernel: raise --pool");
     state.rip = entry;
-    state.rsp = kStackTop;
-    state.gdt_base = kGdt;
+    state.rsp = loader.block + kBlockSize;
+    state.gdt_base = loader.block + kGdt;
     state.gdt_limit = 31;
     return state;
+}
+
+}  // namespace
+
+Expected<void> check_elf_kernel(const ElfKernel& image, u64 memory_bytes) {
+    auto checked = load(image, nullptr, memory_bytes, 0);
+    if (!checked) return tl::unexpected(checked.error());
+    return {};
+}
+
+Expected<BootState> load_elf_kernel(const ElfKernel& image, GuestMemory& memory, u64 memory_bytes, u64 rsdp) {
+    return load(image, &memory, memory_bytes, rsdp);
 }
 
 }  // namespace shadowbox

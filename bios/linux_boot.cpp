@@ -31,9 +31,13 @@ Expected<Layout> plan(const LinuxImage& image, u64 memory_bytes) {
     std::span<const u8> k = image.kernel;
     if (!is_bzimage(k)) return make_error(ErrorCode::kCorrupt, "not a bzImage (no 'HdrS' header)");
     u16 version = field<u16>(k, 0x206);
-    if (version < 0x206)
-        return make_error(ErrorCode::kUnsupported, "boot protocol {}.{:02} is too old, 2.06 is needed",
-                          version >> 8, version & 255);
+    // Older than 2.06 (2007) or loaded below 1 MiB: started by its real-mode code, which calls the BIOS.
+    bool starts_low = !(field<u8>(k, 0x211) & 0x01);
+    if (version < 0x206 || starts_low)
+        return make_error(ErrorCode::kUnsupported,
+                          "it needs a BIOS (boot protocol {}.{:02}, {}): boot it from a disk or CD image",
+                          version >> 8, version & 255,
+                          starts_low ? "loaded below 1 MiB" : "2.06 is needed without one");
     Layout layout{};
     u8 sectors = field<u8>(k, 0x1F1);
     layout.setup_bytes = (sectors ? sectors + 1u : 5u) * 512u;

@@ -13,7 +13,7 @@ namespace shadowbox {
 struct SmbiosMachine {
     u64 memory_bytes = 0;
     unsigned vcpus = 1;
-    u8 uuid[16] = {};
+    u8 uuid[16] = {};  ///< as the table has it: first three fields little-endian
     std::string name;
 };
 

@@ -7,6 +7,7 @@
 #include <chrono>
 #include <map>
 #include <mutex>
+#include <set>
 #include <string>
 
 namespace shadowbox {
@@ -16,6 +17,7 @@ namespace {
 struct OddityLog {
     std::mutex mutex;
     std::map<std::string, unsigned long, std::less<>> counts;
+    std::set<std::string, std::less<>> told;  // guest and kind
     std::chrono::steady_clock::time_point window_start{};
     int lines_in_window = 0;
 };
@@ -26,6 +28,14 @@ OddityLog& oddity_log() {
 }
 
 constexpr int kLinesPerSecond = 10;
+
+thread_local std::string_view guest_here;
+
+void count(OddityLog& log, std::string_view kind) {
+    auto found = log.counts.find(kind);
+    if (found == log.counts.end()) found = log.counts.emplace(std::string(kind), 0).first;
+    ++found->second;
+}
 
 }  // namespace
 
@@ -38,16 +48,21 @@ void init_logging(bool verbose) {
     spdlog::set_default_logger(std::move(logger));
 }
 
+GuestLogScope::GuestLogScope(std::string_view guest) : before_(guest_here) { guest_here = guest; }
+GuestLogScope::~GuestLogScope() { guest_here = before_; }
+
+void guest_habit(std::string_view kind) {
+    std::lock_guard lock(oddity_log().mutex);
+    count(oddity_log(), kind);
+}
+
 void guest_oddity(std::string_view kind, std::string_view text) {
     OddityLog& log = oddity_log();
     std::unique_lock lock(log.mutex);
-    auto found = log.counts.find(kind);
-    bool first = found == log.counts.end();
-    if (first) found = log.counts.emplace(std::string(kind), 0).first;
-    ++found->second;
-    // "One line per kind": later ones are only counted. The window keeps a guest that meets many kinds at
-    // once from flooding the terminal.
-    if (!first) return;
+    count(log, kind);
+    // One line per guest and kind: later ones are only counted. The window keeps a guest that meets many
+    // kinds at once from flooding the terminal.
+    if (!log.told.insert(std::string(guest_here) + '\n' + std::string(kind)).second) return;
     auto now = std::chrono::steady_clock::now();
     if (now - log.window_start >= std::chrono::seconds(1)) {
         log.window_start = now;
@@ -55,7 +70,7 @@ void guest_oddity(std::string_view kind, std::string_view text) {
     }
     if (++log.lines_in_window > kLinesPerSecond) return;
     lock.unlock();
-    spdlog::warn("guest: {}: {}", kind, text);
+    spdlog::warn("[{}] {}: {}", guest_here.empty() ? "guest" : guest_here, kind, text);
 }
 
 unsigned long guest_oddity_count(std::string_view kind) {

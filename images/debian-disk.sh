@@ -2,14 +2,21 @@
 # SPDX-License-Identifier: MIT
 # A Debian 12 disk image (2 GiB raw, one ext4 partition, GRUB in the MBR gap) made by mmdebstrap: boots through SeaBIOS to a login prompt
 # on the screen and on ttyS0, with systemd and an address from DHCP. root has no password. Needs no loop device.
-# usage: debian-disk.sh [--include PACKAGE,...] OUT.img    with more packages; set MIRROR to use another Debian mirror than the host's
+# With --ssh an ssh server answers, and root's password is "shadowbox", on the console too:
+#   shadowbox -nographic -nic user,hostfwd=tcp::2222-:22 OUT.img      ssh -p 2222 root@localhost
+# usage: debian-disk.sh [--ssh] [--include PACKAGE,...] OUT.img    with more packages; set MIRROR to use another Debian mirror than the host's
 set -eu
 . "$(dirname "$0")/recipe.sh"
 more=
-if [ "${1:-}" = --include ] && [ $# -ge 2 ]; then
-  more=,$2
-  shift 2
-fi
+password='sed -i "s|^root:[^:]*:|root::|" "$1/etc/shadow"'
+while :; do
+  case ${1:-} in
+    --ssh) more=$more,openssh-server; shift
+      password='echo root:shadowbox | chroot "$1" chpasswd; echo "PermitRootLogin yes" >"$1/etc/ssh/sshd_config.d/root.conf"' ;;
+    --include) [ $# -ge 2 ] || break; more=$more,$2; shift 2 ;;
+    *) break ;;
+  esac
+done
 takes 1 1 "$@"
 needs mmdebstrap:mmdebstrap sfdisk:fdisk mke2fs:e2fsprogs grub-mkimage:grub-common
 needs_file /usr/lib/grub/i386-pc/boot.img:grub-pc-bin
@@ -18,7 +25,7 @@ work=$(mktemp -d); trap 'rm -rf "$work"' EXIT
 echo "debian-disk.sh: unpacking Debian packages (a few minutes)" >&2
 mmdebstrap --mode=auto --variant=minbase --include=linux-image-amd64,systemd-sysv,systemd-resolved,udev,kmod,iproute2,login,passwd,dbus,ifupdown-$more \
   --aptopt='Apt::Install-Recommends "false"' \
-  --customize-hook='sed -i "s|^root:[^:]*:|root::|" "$1/etc/shadow"' \
+  --customize-hook="$password" \
   --customize-hook='echo shadowbox >"$1/etc/hostname"' \
   --customize-hook='printf "/dev/root / ext4 defaults 0 1\n" >"$1/etc/fstab"' \
   --customize-hook='mkdir -p "$1/etc/systemd/network"; printf "[Match]\nName=e*\n[Network]\nDHCP=ipv4\n" >"$1/etc/systemd/network/20-wired.network"' \

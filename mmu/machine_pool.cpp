@@ -127,6 +127,34 @@ void MachinePool::return_frames() {
             broken.push_back(block);
         }
     }
+    give_to_host(batch, broken);
+}
+
+void MachinePool::trim() {
+    return_frames();
+    // A large host page took 2 MiB at its first touch, also for frames that nobody has asked for since.
+    std::lock_guard calls(host_calls_);
+    std::vector<Mpn> batch;
+    std::vector<u64> broken;
+    {
+        std::lock_guard lock(mutex_);
+        for (u64 block = 1; block < reserved_ / kPagesPerLarge; ++block) {
+            if (!blocks_.huge(block) || blocks_.free_frames(block) == 0) continue;
+            blocks_.set_huge(block, false);
+            broken.push_back(block);
+            for (u64 i = 0; i < kPagesPerLarge; ++i) {
+                const Mpn mpn(block * kPagesPerLarge + i);
+                if (!blocks_.take_exactly(mpn)) continue;
+                change_state(mpn, MachineState::kReleasing);
+                batch.push_back(mpn);
+            }
+        }
+    }
+    give_to_host(batch, broken);
+}
+
+/// `batch`: frames in state kReleasing, in order. host_calls_ is held.
+void MachinePool::give_to_host(const std::vector<Mpn>& batch, const std::vector<u64>& broken) {
     // Un-asked first, else the host would make the large page whole again, freed parts and all.
     for (u64 block : broken) region_.advise_small(block * kBlockBytes, kBlockBytes);
     std::vector<bool> gone(batch.size());
@@ -148,8 +176,6 @@ void MachinePool::return_frames() {
         }
     }
 }
-
-void MachinePool::trim() { return_frames(); }
 
 /// A large host page takes 2 MiB at its first touch. That stays within what --pool promises only while all
 /// reserved blocks together fit the cap.

@@ -167,6 +167,7 @@ class MachinePool {
     // mutex_ not held:
     void ask_for_huge(u64 block);
     void return_frames();
+    void give_to_host(const std::vector<Mpn>& batch, const std::vector<u64>& broken);
     void after_freeing(std::unique_lock<std::mutex> lock);
 
     std::atomic<u64> capacity_{0};

@@ -26,6 +26,11 @@ VcpuMmu::Tables::Tables() {
     map = std::move(*region);
 }
 
+void VcpuMmu::Tables::release() {
+    if (!map.release(0, map.size())) return;
+    for (Slot& slot : slots) slot = {};
+}
+
 int VcpuMmu::Tables::slot_of(u16 pcid) const {
     for (unsigned i = 0; i < kPcidSlots; ++i) {
         if (slots[i].used && slots[i].pcid == pcid) return static_cast<int>(i);

@@ -56,6 +56,8 @@ struct VcpuMmu::Tables {
     void empty(unsigned context_number, unsigned i, unsigned sides);
     void forget_slots(u32 contexts);
     void forget_returns();
+    /// Behind a flush of everything: no slot is taken, and the tables take no host memory.
+    void release();
 
     MemoryMap map;
     Slot slots[kPcidSlots];

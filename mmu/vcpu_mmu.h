@@ -100,6 +100,10 @@ class VcpuMmu {
     void invpcid(unsigned type, u16 pcid, Gva gva);
     /// Everything, global entries too.
     void flush_all();
+    /// The same, and the memory of the tables goes back to the host until they are used again.
+    void release();
+    /// Memory that the tables take.
+    u64 table_bytes() const;
     /// Emitted code goes away, or will run in another mode: no call site is returned to.
     void forget_returns();
     /// Drops every cached translation of one PPN, by reverse search of the contexts in use.

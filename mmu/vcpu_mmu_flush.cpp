@@ -101,6 +101,20 @@ void VcpuMmu::flush_all() {
     tables_->global().flush();
 }
 
+void VcpuMmu::release() {
+    flush_all();
+    tables_->release();
+    switch_slot(control_.cr4 & cr::kPcide ? control_.cr3 & 0xFFF : 0);
+}
+
+u64 VcpuMmu::table_bytes() const {
+    u64 bytes = sizeof(Tables) + sizeof(ShadowTable);
+    for (const Tables::Slot& slot : tables_->slots) {
+        if (slot.used) bytes += kPrivileges * sizeof(TlbContext) + sizeof(ShadowTable);
+    }
+    return bytes;
+}
+
 void VcpuMmu::invlpg(Gva gva) {
     ++counters_.page_flushes;
     tables_->drop_front(tables_->shadow(slot_).drop(gva.vpn()), Tables::contexts_of(slot_),

@@ -1,8 +1,12 @@
 // SPDX-License-Identifier: MIT
 // The program: command line in, exit status out. All errors of the user end here as one line and status 2.
+#include <cerrno>
 #include <cstdio>
+#include <cstring>
 #include <exception>
+#include <optional>
 
+#include "core/host/daemon.h"
 #include "core/host/stream.h"
 #include "core/log.h"
 #include "ui/display/sdl_display.h"
@@ -24,13 +28,26 @@ int run_main(std::vector<std::string> arguments) {
     auto invocation = parse_command_line(arguments);
     if (!invocation) return wrong(invocation.error());
     if (!invocation->help.empty()) {
-        std::fputs(invocation->help.c_str(), stdout);
-        return 0;
+        // A full disk or a closed pipe behind us shows when the buffer goes.
+        if (std::fputs(invocation->help.c_str(), stdout) >= 0 && std::fflush(stdout) == 0) return 0;
+        return wrong(
+            Error{ErrorCode::kIo, fmt::format("cannot write to standard output: {}", std::strerror(errno))});
     }
     if (invocation->host.verbose) init_logging(true);
     if (auto ok = settle(*invocation, display_available()); !ok) return wrong(ok.error());
+    std::optional<Daemon> daemon;
+    if (invocation->daemonize) {
+        auto started = Daemon::start();
+        if (!started) return wrong(started.error());
+        daemon = std::move(*started);
+    }
+    PidFile pid_file;
+    std::string pid_path = invocation->pid_file;
     Session session(std::move(*invocation));
     if (auto ok = session.build(); !ok) return wrong(ok.error());
+    if (!pid_path.empty())
+        if (auto ok = pid_file.write(pid_path); !ok) return wrong(ok.error());
+    if (daemon) daemon->ready();
     return session.run();
 }
 

@@ -45,4 +45,9 @@ Expected<CodeMemory> CodeMemory::reserve(u64 size) {
     return memory;
 }
 
+void CodeMemory::release(u64 offset, u64 size) {
+    // The pages are shared by the two views: MADV_DONTNEED would keep them.
+    (void)madvise(writable_ + offset, size, MADV_REMOVE);
+}
+
 }  // namespace shadowbox

@@ -21,6 +21,8 @@ class CodeMemory {
     u8* writable() const { return writable_; }
     const u8* executable() const { return executable_; }
     u64 size() const { return size_; }
+    /// Gives the host memory of [offset, offset+size) back, page granular; it reads as zeros afterwards.
+    void release(u64 offset, u64 size);
 
  private:
     u8* writable_ = nullptr;

@@ -16,6 +16,12 @@ u64 read_clock(clockid_t id) {
 
 u64 host_monotonic_ns() { return read_clock(CLOCK_MONOTONIC); }
 u64 host_wall_seconds() { return static_cast<u64>(std::time(nullptr)); }
+i64 host_seconds_east_of_utc() {
+    std::time_t now = std::time(nullptr);
+    std::tm local{};
+    localtime_r(&now, &local);
+    return local.tm_gmtoff;
+}
 u64 host_thread_cpu_ns() { return read_clock(CLOCK_THREAD_CPUTIME_ID); }
 
 }  // namespace shadowbox

@@ -8,6 +8,7 @@
 #include <unistd.h>
 
 #include <atomic>
+#include <utility>
 
 #include "core/host/poll_loop.h"
 #include "core/host/terminal.h"
@@ -34,6 +35,7 @@ void on_stop_signal(int number) {
 }  // namespace
 
 StopSignals::StopSignals(PollLoop& loop, std::function<void()> received) : loop_(loop) {
+    signals_seen = 0;
     if (pipe2(signal_pipe, O_CLOEXEC | O_NONBLOCK) != 0) return;
     watch_ = loop_.watch(signal_pipe[0], true, false, [received = std::move(received)](bool, bool) {
         char bytes[16];
@@ -48,13 +50,18 @@ StopSignals::StopSignals(PollLoop& loop, std::function<void()> received) : loop_
 }
 
 StopSignals::~StopSignals() {
-    for (int number : kStopSignals) signal(number, SIG_DFL);
     if (watch_) loop_.unwatch(watch_);
+    // The handlers stay: the process ends anyhow, in good order, and a signal now must not kill it on the
+    // way; one more does. They write nowhere from here on.
+    sigset_t ours, before;
+    sigemptyset(&ours);
+    for (int number : kStopSignals) sigaddset(&ours, number);
+    pthread_sigmask(SIG_BLOCK, &ours, &before);
     for (int& end : signal_pipe) {
-        if (end >= 0) close(end);
-        end = -1;
+        int closing = std::exchange(end, -1);
+        if (closing >= 0) close(closing);
     }
-    signals_seen = 0;
+    pthread_sigmask(SIG_SETMASK, &before, nullptr);
 }
 
 }  // namespace shadowbox

@@ -9,6 +9,8 @@ namespace shadowbox {
 
 class PollLoop;
 
+/// After it has gone, one signal is swallowed while the process ends in good order, and the next ends it at
+/// once.
 class StopSignals {
  public:
     /// `received` runs once for each signal.

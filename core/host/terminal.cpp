@@ -49,6 +49,11 @@ unsigned terminal_lines(int stream) {
     return isatty(stream) == 1 && ioctl(stream, TIOCGWINSZ, &size) == 0 ? size.ws_row : 0;
 }
 
+unsigned terminal_columns(int stream) {
+    winsize size{};
+    return isatty(stream) == 1 && ioctl(stream, TIOCGWINSZ, &size) == 0 ? size.ws_col : 0;
+}
+
 RawTerminal::RawTerminal(bool keep_signals) {
     if (raw_mode.load() || !is_terminal(STDIN_FILENO)) return;
     if (tcgetattr(STDIN_FILENO, &saved_settings) != 0) return;

@@ -24,6 +24,7 @@ class RawTerminal {
 
 /// Lines of the terminal behind a standard stream; 0 if it is none or does not say.
 unsigned terminal_lines(int stream);
+unsigned terminal_columns(int stream);
 
 /// Puts the terminal back as it was found. Safe in a signal handler; harmless when nothing was changed.
 void restore_terminal();

@@ -30,6 +30,8 @@ bool read_descriptor(Vcpu& cpu, u16 selector, Vector vector, Descriptor& descrip
     u32 words[4] = {};
     if (!load_slow(cpu, gva, 8, words, true) || (wide && !load_slow(cpu, gva + 8, 8, words + 2, true)))
         return false;
+    // The type field of the upper half must be 0, so that no half is taken for a descriptor (SDM 3A 7.2.3).
+    if (wide && (words[3] & 0x1F00)) return cpu.raise(vector, selector_error(selector));
     descriptor = {words[0], words[1], words[2]};
     return true;
 }
@@ -113,11 +115,11 @@ void drop_inaccessible_segments(Vcpu& cpu) {
     for (Seg seg : {kEs, kDs, kFs, kGs}) {
         SegmentRegister& s = cpu.seg[seg];
         bool conforming = s.is_code() && (s.attributes & 4);
-        if (s.present() && !conforming && s.dpl() < cpu.cpl)
-            s = {0, 0, 0, 0};
-        else if (is_null(s.selector)) {
+        if (is_null(s.selector)) {  // whatever its attributes: FS and GS keep the bases that MSRs gave them
             s.selector = 0;
             s.attributes = 0;
+        } else if (s.present() && !conforming && s.dpl() < cpu.cpl) {
+            s = {0, 0, 0, 0};
         }
     }
 }

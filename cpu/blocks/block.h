@@ -14,6 +14,7 @@
 
 #include "core/host/memory_map.h"
 #include "cpu/blocks/block_table.h"
+#include "cpu/blocks/code_budget.h"
 #include "cpu/decode/insn.h"
 #include "mmu/machine_bus.h"
 #include "mmu/page_types.h"
@@ -25,8 +26,8 @@ struct Resolved;
 
 /// Blocks and host code each lie in so many regions; what is evicted, is evicted by region.
 constexpr unsigned kCodeRegions = 8;
-/// Of host code, for each vCPU; addresses only until it is filled, as for blocks. A compiler's run wants some
-/// 100 MiB of code: with 64 MiB, its second run took 9.2 s instead of 6.2.
+/// Of host code, for each vCPU, and twice as much for blocks: addresses only, CodeBudget bounds the memory. A
+/// compiler's run wants some 100 MiB of code: with 64 MiB, its second run took 9.2 s instead of 6.2.
 constexpr u64 kDefaultCodeBytes = 256u << 20;
 constexpr u64 kBlockBytesPerCodeByte = 2;
 
@@ -94,8 +95,16 @@ class BlockCache {
     void post_invalidate(Ppn ppn, u32 offset, u32 size);
     void drain_posted();
     void flush();
+    /// All blocks go, with their host code, and the memory of both goes back to the host.
+    void release();
     /// CR3 was written.
     void enter_space(u64 cr3);
+    /// From now on what this vCPU's blocks and host code take is part of `budget`.
+    void join(CodeBudget& budget);
+    /// Tells the budget what they take now.
+    void note_bytes();
+    /// What they may take; without a budget no bound but their regions'.
+    u64 room() const { return share_ ? share_->room() : ~u64{0}; }
     /// Room for blocks from now on, at least kMinBytes; all that there are go.
     void resize(u64 bytes);
 
@@ -138,6 +147,8 @@ class BlockCache {
     void kill(Block* block);
     void divide(u64 bytes);
     void evict(unsigned region);
+    void give_back();
+    u64 region_limit() const;
 
     /// The blocks of a code page that were decoded for one linear address of it.
     struct Placement {
@@ -174,12 +185,13 @@ class BlockCache {
         u64 used = 0, count = 0;
     };
     MemoryMap arena_;
-    u64 region_bytes_ = 0;
+    u64 region_bytes_ = 0, region_limit_ = 0;  ///< the latter: of the one that is being filled
     std::array<Region, kCodeRegions> regions_;
     unsigned region_ = 0;  ///< that is being filled; behind it comes the oldest
     u64 generation_ = 0, evictions_ = 0, moves_ = 0;
     Block* scratch_ = nullptr;  // holds the one-instruction blocks that are not kept
     std::unique_ptr<Posted> posted_;
+    std::unique_ptr<CodeBudget::Share> share_;
 };
 
 template <class Visit>

@@ -190,6 +190,7 @@ void BlockCache::drain_posted() {
         writes.swap(posted_->writes);
     }
     for (const auto& write : writes) invalidate(write.ppn, write.offset, write.size);
+    if (share_ && share_->take_asked()) give_back();
 }
 
 /// The block of RIP in the table of all, with its second page looked at.

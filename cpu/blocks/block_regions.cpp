@@ -14,6 +14,11 @@
 
 namespace shadowbox {
 
+namespace {
+constexpr u64 kSmallStart = 2u << 20;
+constexpr u64 kNoteBytes = 64u << 10;  ///< so many make the budget look again; a power of two
+}  // namespace
+
 void BlockCache::resize(u64 bytes) {
     flush();
     divide(bytes);
@@ -26,7 +31,9 @@ void BlockCache::divide(u64 bytes) {
         MemoryMap::reserve(region_bytes_ * kCodeRegions);  // takes host memory only where blocks are
     VM_CHECK(arena.has_value());
     arena_ = std::move(*arena);
-    arena_.advise_huge(0, arena_.size());
+    // Few blocks, as of a guest that idles, do not take a large page.
+    if (arena_.size() > kSmallStart) arena_.advise_huge(kSmallStart, arena_.size() - kSmallStart);
+    region_limit_ = region_limit();
 }
 
 void BlockCache::flush() {
@@ -40,6 +47,46 @@ void BlockCache::flush() {
     region_ = 0;
     ++generation_;
     cpu_.block = nullptr;
+}
+
+void BlockCache::release() {
+    flush();
+    (void)arena_.release(0, arena_.size());
+    table_ = BlockTable();
+    killed_ = {};
+    if (cpu_.jit) cpu_.jit->release();
+    note_bytes();
+}
+
+void BlockCache::join(CodeBudget& budget) {
+    share_ = std::make_unique<CodeBudget::Share>(
+        budget, [this] { cpu_.post_attention(SafepointParticipant::kAttentionCode); });
+    region_limit_ = region_limit();
+}
+
+void BlockCache::note_bytes() {
+    if (share_) share_->set(bytes_used() + (cpu_.jit ? cpu_.jit->bytes_held() : 0));
+}
+
+/// Blocks take twice what their host code takes. A smaller region goes sooner, and makes less of a gap.
+u64 BlockCache::region_limit() const {
+    return std::max(std::min(room() / 3 * 2 / kCodeRegions, region_bytes_), kMinBytes / kCodeRegions);
+}
+
+/// The oldest region of blocks and that of host code; those that are being filled only if there are no
+/// others.
+void BlockCache::give_back() {
+    for (unsigned i = 1; i <= kCodeRegions; ++i) {
+        const unsigned oldest = (region_ + i) % kCodeRegions;
+        if (!regions_[oldest].used) continue;
+        evict(oldest);
+        const u64 begin = (oldest * region_bytes_ + kPageSize - 1) & ~u64{kPageOffsetMask},
+                  end = (oldest + 1) * region_bytes_ & ~u64{kPageOffsetMask};
+        if (begin < end) (void)arena_.release(begin, end - begin);
+        break;
+    }
+    if (cpu_.jit) cpu_.jit->give_back();
+    note_bytes();
 }
 
 u64 BlockCache::bytes_used() const {
@@ -56,11 +103,13 @@ u64 BlockCache::block_count() const {
 
 Block* BlockCache::allocate(unsigned cells) {
     const u64 bytes = sizeof(Block) + cells * sizeof(Insn);
-    if (regions_[region_].used + bytes > region_bytes_) {
+    if (regions_[region_].used + bytes > region_limit_) {
         region_ = (region_ + 1) % kCodeRegions;
         if (regions_[region_].used) evict(region_);
+        region_limit_ = region_limit();
     }
     Region& region = regions_[region_];
+    if (share_ && (region.used ^ (region.used + bytes)) >= kNoteBytes) note_bytes();
     auto* block = reinterpret_cast<Block*>(arena_.data() + region_ * region_bytes_ + region.used);
     region.used += bytes;
     ++region.count;

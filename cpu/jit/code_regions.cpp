@@ -16,6 +16,11 @@ constexpr u64 kHotShare = 47;  ///< per cent of a region; the rest is for cold c
 }
 
 void Jit::begin_region() {
+    Region& region = current();
+    const u64 allowed = std::max(cpu_.blocks->room() / 3 / kCodeRegions, kRoom * 5 / 2);
+    const u64 bytes = std::min<u64>(static_cast<u64>(region.bound - region.begin), allowed);
+    region.cold_begin = region.cold_used = region.begin + bytes * kHotShare / 100 / 16 * 16;
+    region.end = region.begin + bytes;
     emitter_.cursor = current().begin;
     cold_cursor_ = current().cold_begin;
 }
@@ -26,8 +31,8 @@ void Jit::make_regions() {
     const u64 bytes = static_cast<u64>(memory_.writable() + memory_.size() - at) / kCodeRegions & ~u64{15};
     for (Region& region : regions_) {
         region.begin = at;
-        region.cold_begin = at + bytes * kHotShare / 100 / 16 * 16;
-        region.end = at += bytes;
+        region.bound = region.end = at += bytes;
+        region.cold_begin = region.begin;
         clear(region);
     }
     begin_region();
@@ -55,6 +60,17 @@ u64 Jit::bytes_used() const {
     return bytes;
 }
 
+u64 Jit::bytes_held() const {
+    u64 bytes = bytes_used() + legacy_table_.memory.size();
+    for (const JumpTable& table : tables_) bytes += table.memory.size();
+    for (const Region& r : regions_) {
+        bytes += r.links.capacity() * sizeof(Link) + r.group_exits.capacity() * sizeof(GroupExit) +
+                 r.caches.size() * sizeof(InlineCache) + r.returns.size() * sizeof(ReturnSite) +
+                 r.cells.size() * kCellBytes;
+    }
+    return bytes;
+}
+
 u32 Jit::add_link(const Link& added) {
     current().links.push_back(added);
     return static_cast<u32>(region_ << kRegionShift | (current().links.size() - 1));
@@ -77,9 +93,10 @@ void Jit::forget(Block& block) {
     }
     if (!(block.mode & mode_bits::kLong64)) set_jump(block.mode, block.rip, nullptr);
     for (JumpTable& table : tables_) {
-        if (table.mode != block.mode) continue;
+        if (table.mode != block.mode || !table.memory) continue;
         const unsigned index = jump_index(block.rip);
-        if (table.entries[index].rip == block.rip) table.entries[index] = empty_jump_entry(index);
+        if (JumpEntry& entry = table.entries()[index]; entry.rip == block.rip)
+            entry = empty_jump_entry(index);
     }
     const u8 avoid = block.code.avoid;
     block.code = BlockCode{};
@@ -126,10 +143,49 @@ void Jit::flush() {
     for (Region& region : regions_) clear(region);
     region_ = 0;
     begin_region();
-    if (legacy_table_) clear_jumps(legacy_table_.get());
+    if (legacy_table_.memory) legacy_table_.clear();
     for (JumpTable& table : tables_) {
-        if (table.entries) clear_jumps(table.entries.get());
+        if (table.memory) table.clear();
     }
+}
+
+/// As clear(), and what it had on the heap goes too.
+void Jit::release(Region& region) {
+    Region empty;
+    empty.begin = region.begin, empty.cold_begin = region.cold_begin, empty.end = region.end;
+    empty.bound = region.bound;
+    region = std::move(empty);
+    clear(region);
+}
+
+void Jit::give_back() {
+    current().used = emitter_.cursor;
+    current().cold_used = cold_cursor_;
+    for (unsigned i = 1; i <= kCodeRegions; ++i) {
+        const unsigned oldest = (region_ + i) % kCodeRegions;
+        Region& region = regions_[oldest];
+        if (region.used == region.begin) continue;
+        evict(oldest);
+        release(region);
+        const u64 begin = (static_cast<u64>(region.begin - memory_.writable()) + kPageOffsetMask) &
+                          ~u64{kPageOffsetMask},
+                  end = static_cast<u64>(region.bound - memory_.writable()) & ~u64{kPageOffsetMask};
+        if (begin < end) memory_.release(begin, end - begin);
+        if (oldest == region_) begin_region();
+        return;
+    }
+}
+
+void Jit::release() {
+    const u64 first = (static_cast<u64>(regions_[0].begin - memory_.writable()) + kPageSize - 1) &
+                      ~u64{kPageOffsetMask};  // behind the stubs
+    memory_.release(first, memory_.size() - first);
+    for (Region& region : regions_) { release(region); }
+    begin_region();
+    legacy_table_ = {};
+    for (JumpTable& table : tables_) table = {};
+    jump_table_ = nullptr;
+    table_mode_ = ~u64{0};
 }
 
 }  // namespace shadowbox::jit

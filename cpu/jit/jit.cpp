@@ -3,6 +3,7 @@
 
 #include <algorithm>
 #include <array>
+#include <cstring>
 #include <utility>
 
 #include "core/check.h"
@@ -60,6 +61,7 @@ bool Jit::translate(Block& block) {
     for (const Part& part : translator.parts())
         block.code.regions |= static_cast<u8>(1u << cpu_.blocks->region_of(part.block));
     ++counters_.blocks;
+    cpu_.blocks->note_bytes();
     return true;
 }
 
@@ -104,8 +106,8 @@ bool Jit::warm(Block& block) {
 }
 
 Block* Jit::make_cell(const Block& block, unsigned cell, unsigned done) {
-    constexpr size_t kBytes = sizeof(Block) + 2 * sizeof(Insn);
-    Block* one = reinterpret_cast<Block*>(current().cells.emplace_back(std::make_unique<u8[]>(kBytes)).get());
+    Block* one =
+        reinterpret_cast<Block*>(current().cells.emplace_back(std::make_unique<u8[]>(kCellBytes)).get());
     *one = Block{};
     const Insn& insn = block.insns[cell];
     one->rip = block.rip;
@@ -227,36 +229,41 @@ void Jit::disconnect(Link& link, u32 number) {
     point(link, link.thunk);
 }
 
-void Jit::clear_jumps(JumpEntry* entries) {
-    for (unsigned i = 0; i < kJumpEntries; ++i) entries[i] = empty_jump_entry(i);
+void Jit::JumpTable::clear() {
+    if (!memory) {
+        Expected<MemoryMap> made = MemoryMap::reserve(kJumpEntries * sizeof(JumpEntry));
+        VM_CHECK(made.has_value());
+        memory = std::move(*made);
+    } else if (!memory.release(0, memory.size())) {
+        std::memset(memory.data(), 0, memory.size());
+    }
+    // A zeroed entry is of RIP 0, which is looked up in one place only, and takes no host memory.
+    static_assert(empty_jump_entry(0).rip != 0);
+    entries()[0] = empty_jump_entry(0);
 }
 
 void Jit::select_jump_table(u64 mode) {
     table_mode_ = mode;
     cpu_.mmu.forget_returns();
     if (!(mode & mode_bits::kLong64)) {
-        if (!legacy_table_) {
-            legacy_table_ = std::make_unique<JumpEntry[]>(kJumpEntries);
-            clear_jumps(legacy_table_.get());
-        }
-        jump_table_ = legacy_table_.get();
+        if (!legacy_table_.memory) legacy_table_.clear();
+        jump_table_ = legacy_table_.entries();
         return;
     }
     JumpTable* chosen = tables_;
     for (JumpTable& table : tables_) {
-        if (table.mode == mode && table.entries) {
+        if (table.mode == mode && table.memory) {
             chosen = &table;
             break;
         }
         if (table.last_use < chosen->last_use) chosen = &table;
     }
-    if (chosen->mode != mode || !chosen->entries) {
-        if (!chosen->entries) chosen->entries = std::make_unique<JumpEntry[]>(kJumpEntries);
-        clear_jumps(chosen->entries.get());
+    if (chosen->mode != mode || !chosen->memory) {
+        chosen->clear();
         chosen->mode = mode;
     }
     chosen->last_use = ++table_clock_;
-    jump_table_ = chosen->entries.get();
+    jump_table_ = chosen->entries();
 }
 
 /// A group check or a page slot of its translation failed.

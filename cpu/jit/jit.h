@@ -15,6 +15,7 @@
 
 #include "core/error.h"
 #include "core/host/code_memory.h"
+#include "core/host/memory_map.h"
 #include "core/inspect.h"
 #include "cpu/blocks/block.h"
 #include "cpu/jit/emitter.h"
@@ -112,6 +113,10 @@ class Jit {
     void drop(Block& block);
     /// All blocks are about to go.
     void flush();
+    /// The oldest region goes, and its memory back to the host. Not while emitted code waits for C++.
+    void give_back();
+    /// Behind flush(): memory goes back to the host.
+    void release();
 
     const JitCounters& counters() const { return counters_; }
     /// A number given by hand holds for pages whose code keeps dying too.
@@ -123,11 +128,14 @@ class Jit {
     void count_hits() { counting_ = true; }
     void set_listener(TranslationListener* listener) { listener_ = listener; }
     u64 bytes_used() const;
+    /// Host code, and what there is beside it: links, jump tables.
+    u64 bytes_held() const;
     void inspect(Inspector& inspector) const;
     const HitCount& hits(HitKind kind) const { return hits_[static_cast<unsigned>(kind)]; }
     void cell_completed() { cell_done_ = true; }
 
     static constexpr u64 kRoom = 48u << 10;  ///< more than any translation needs of either part of a region
+    static constexpr u64 kCellBytes = sizeof(Block) + 2 * sizeof(Insn);
     static constexpr u64 kMinBytes = kCodeRegions * kRoom * 5 / 2;
 
  private:
@@ -151,7 +159,8 @@ class Jit {
     /// once. What seldom runs has a part of its own, so that the rest takes fewer lines and pages of the
     /// host's caches.
     struct Region {
-        u8 *begin = nullptr, *used = nullptr, *cold_begin = nullptr, *cold_used = nullptr, *end = nullptr;
+        u8 *begin = nullptr, *used = nullptr, *cold_begin = nullptr, *cold_used = nullptr, *end = nullptr,
+           *bound = nullptr;  ///< of the memory; code ends at `end`, as the budget allows
         std::vector<Link> links;
         std::vector<GroupExit> group_exits;
         std::deque<InlineCache> caches;  ///< emitted code has their addresses, and those of `returns`
@@ -160,7 +169,9 @@ class Jit {
     };
     struct JumpTable {
         u64 mode = ~u64{0}, last_use = 0;
-        std::unique_ptr<JumpEntry[]> entries;
+        MemoryMap memory;
+        JumpEntry* entries() const { return reinterpret_cast<JumpEntry*>(memory.data()); }
+        void clear();  ///< makes it, if there is none
     };
 
     explicit Jit(Vcpu& cpu, CodeMemory memory);
@@ -175,6 +186,7 @@ class Jit {
     void next_region();
     void evict(unsigned region);
     static void clear(Region& region);
+    static void release(Region& region);
     Region& current() { return regions_[region_]; }
     Link& link(u64 number) {
         return regions_[number >> kRegionShift].links[number & ((1u << kRegionShift) - 1)];
@@ -195,7 +207,6 @@ class Jit {
     void disconnect(Link& link, u32 number);
     void point(const Link& link, const u8* target);
     Resume resume_cell(Block* block, unsigned cell);
-    static void clear_jumps(JumpEntry* entries);
     static unsigned jump_index(u64 rip) { return static_cast<unsigned>(rip & (kJumpEntries - 1)); }
     // Outside 64-bit mode (legacy_modes.cpp): all modes share one jump table, its keys have the mode's number
     // above EIP.
@@ -226,7 +237,7 @@ class Jit {
     TlbContext* tlb_ = nullptr;
     JumpEntry* jump_table_ = nullptr;
     JumpTable tables_[4];
-    std::unique_ptr<JumpEntry[]> legacy_table_;
+    JumpTable legacy_table_;
     std::unordered_map<u64, u32> mode_numbers_;
     SegmentView segments_[6];  ///< for the entry stub
     u64 table_clock_ = 0, table_mode_ = ~u64{0};

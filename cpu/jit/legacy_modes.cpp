@@ -45,9 +45,9 @@ void Jit::set_jump(u64 mode, u64 rip, const u8* code) {
         return;
     }
     u64 key;
-    if (!legacy_table_) return;
+    if (!legacy_table_.memory) return;
     const unsigned index = legacy_jump_index(mode, rip, key);
-    JumpEntry& entry = legacy_table_[index];
+    JumpEntry& entry = legacy_table_.entries()[index];
     if (code)
         entry = JumpEntry{key, code};
     else if (entry.rip == key)

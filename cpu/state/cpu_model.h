@@ -3,6 +3,7 @@
 #pragma once
 
 #include <array>
+#include <string>
 #include <string_view>
 
 #include "core/error.h"
@@ -28,10 +29,14 @@ const CpuModel& cpu_model_v2();
 const CpuModel& cpu_model_v3();
 bool host_runs_v3();
 
-constexpr std::string_view kCpuModelNames = "v2, v3, max (the best this host can do)";
+constexpr std::string_view kCpuModelNames = "v2, v3, qemu64, max or host (the best this host can do)";
 /// The model for a `-cpu` name. An empty name is the default: the best this host can do, or with
 /// `same_everywhere` (-icount), what every host can do. An error says what the host lacks.
-Expected<const CpuModel*> find_cpu_model(std::string_view name, bool same_everywhere);
+/// "NAME,+f,-f,f=on" changes features. `not_done`: those that cannot be changed here are told, not refused.
+Expected<const CpuModel*> find_cpu_model(std::string_view name, bool same_everywhere,
+                                         std::string* not_done = nullptr);
+/// The names of features that a model may gain or lose, for -cpu help.
+std::string cpu_feature_names();
 
 class Vcpu;
 CpuidResult cpuid(const Vcpu& cpu, u32 leaf, u32 subleaf);

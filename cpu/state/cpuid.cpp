@@ -1,5 +1,7 @@
 // SPDX-License-Identifier: MIT
-// CPUID leaves, from the model's feature bits (SDM 2A CPUID). Topology: one package, one thread a core.
+// CPUID leaves, from the model's feature bits (SDM 2A CPUID). Topology: the Vcpu's; one package, one thread a
+// core by default.
+#include <bit>
 #include <cstring>
 #include <initializer_list>
 
@@ -37,7 +39,7 @@ CpuidResult leaf1(const Vcpu& cpu) {
     const CpuModel& m = cpu.model;
     CpuidResult r;
     r.eax = 0x000306C3;  // family 6
-    r.ebx = 8 << 8 | (cpu.vcpu_count & 0xFF) << 16 | (cpu.apic->id() & 0xFF) << 24;
+    r.ebx = 8 << 8 | (cpu.package_size() & 0xFF) << 16 | (cpu.apic->id() & 0xFF) << 24;
     r.ecx = bits(m, {{Sse3, 0},
                      {Pclmul, 1},
                      {Ssse3, 9},
@@ -74,16 +76,16 @@ CpuidResult leaf1(const Vcpu& cpu) {
 
 /// Deterministic cache parameters: 32 KiB L1 data and code, 1 MiB L2, 8 MiB L3; all inclusive enough for a
 /// guest's tables.
-CpuidResult leaf4(u32 index, u32 vcpus) {
+CpuidResult leaf4(u32 index, u32 package, u32 threads) {
     struct Cache {
         u32 type, level, ways, sets;
     };
     static constexpr Cache kCaches[] = {{1, 1, 8, 64}, {2, 1, 8, 64}, {3, 2, 16, 1024}, {3, 3, 16, 8192}};
     if (index >= std::size(kCaches)) return {};
     const Cache& c = kCaches[index];
-    u32 sharers = c.level == 3 ? vcpus - 1 : 0;
-    return {c.type | c.level << 5 | 1 << 8 | sharers << 14 | (vcpus - 1) << 26, 63 | (c.ways - 1) << 22,
-            c.sets - 1, 0};
+    u32 sharers = (c.level == 3 ? package : threads) - 1;
+    return {c.type | c.level << 5 | 1 << 8 | sharers << 14 | (package / threads - 1) << 26,
+            63 | (c.ways - 1) << 22, c.sets - 1, 0};
 }
 
 CpuidResult leaf7(const Vcpu& cpu, u32 subleaf) {
@@ -164,15 +166,14 @@ CpuidResult cpuid(const Vcpu& cpu, u32 leaf, u32 subleaf) {
         }
         case 1: return leaf1(cpu);
         case 2: return {0x00000001, 0, 0, 0x00FF0000};  // leaf 4 has the caches
-        case 4: return leaf4(subleaf, cpu.vcpu_count);
+        case 4: return leaf4(subleaf, cpu.package_size(), cpu.threads_per_core);
         case 6: return {1u << 2 /* ARAT: the APIC timer never stops */, 0, 0, 0};
         case 7: return leaf7(cpu, subleaf);
         case 0xB: {
             u32 id = cpu.apic->id();
-            if (subleaf == 0) return {0, 1, 1 << 8, id};
-            u32 shift = 0;
-            while ((1u << shift) < cpu.vcpu_count) ++shift;
-            if (subleaf == 1) return {shift, cpu.vcpu_count, 2 << 8 | 1, id};
+            auto bits_for = [](u32 count) { return static_cast<u32>(std::bit_width(count - 1)); };
+            if (subleaf == 0) return {bits_for(cpu.threads_per_core), cpu.threads_per_core, 1 << 8, id};
+            if (subleaf == 1) return {bits_for(cpu.package_size()), cpu.package_size(), 2 << 8 | 1, id};
             return {0, 0, subleaf & 0xFF, id};
         }
         case 0xD: return leaf_d(cpu, subleaf);

@@ -49,6 +49,8 @@ enum : u32 {
     kTscAux,
     kPlatformInfo = 0xCE,
     kSmiCount = 0x34,
+    kMiscFeaturesEnables = 0x140,  // Linux looks for these on every processor
+    kAmdDeCfg = 0xC0011029,
     kMc0Ctl = 0x400,
 };
 /// Fixed-range MTRRs, in the order of Msrs::mtrr_fixed.
@@ -125,6 +127,8 @@ bool read_msr(Vcpu& cpu, u32 number, u64& value) {
         case kPlatformId:
         case kSmiCount: value = 0; return true;
         default:
+            if (number == kMiscFeaturesEnables || number == kAmdDeCfg)
+                return guest_habit("unknown-msr-read"), false;
             guest_oddity("unknown-msr-read", fmt::format("RDMSR of unknown MSR {:#x}", number));
             return false;
     }

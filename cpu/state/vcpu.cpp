@@ -30,6 +30,15 @@ Expected<void> Vcpu::enable_jit(u32 hot_entries, u64 code_bytes) {
     return {};
 }
 
+u64 Vcpu::cache_bytes() const {
+    return blocks->bytes_used() + (jit ? jit->bytes_held() : 0) + mmu.table_bytes();
+}
+
+void Vcpu::release_caches() {
+    blocks->release();
+    mmu.release();
+}
+
 Vcpu::~Vcpu() { mmu.memory().safepoints().remove(safepoint); }
 
 void Vcpu::reset(bool init) {

@@ -75,6 +75,11 @@ class Vcpu {
     /// translator's own choice.
     Expected<void> enable_jit(u32 hot_entries = 0, u64 code_bytes = 0);
 
+    // --- caches: decoded blocks, host code, TLB tables; on the vCPU's thread, inside the safepoint ---
+    u64 cache_bytes() const;
+    /// All of them go, and their memory goes back to the host; the guest does not notice.
+    void release_caches();
+
     // --- run.cpp: driven by vmm/ ---
     /// Power-on or INIT state (SDM 3A 9.1.1). INIT keeps FPU, vector and some MSR state.
     void reset(bool init = false);
@@ -174,6 +179,12 @@ class Vcpu {
     const CpuModel& model;
     const unsigned index;
     unsigned vcpu_count = 1;  ///< of the VM: CPUID topology, broadcast IPIs
+    /// Topology that CPUID tells; powers of two, since APIC ids follow each other. 0: all cores in one
+    /// package.
+    unsigned threads_per_core = 1, cores_per_socket = 0;
+    unsigned package_size() const {
+        return cores_per_socket ? threads_per_core * cores_per_socket : vcpu_count;
+    }
     /// The local APIC's deadline moved; the run loop's owner recomputes its budget (set by vmm/).
     std::function<void()> on_timer_changed;
     void timer_changed() {

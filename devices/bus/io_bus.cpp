@@ -3,6 +3,7 @@
 #include "devices/bus/io_bus.h"
 
 #include "core/log.h"
+#include "devices/bus/layout.h"
 
 namespace shadowbox {
 
@@ -22,6 +23,17 @@ unsigned power_of_two_below(unsigned size) {
     unsigned power = 1;
     while (power * 2 <= size) power *= 2;
     return power;
+}
+
+/// Where firmware and every system look for devices that this board does not have: serial and parallel ports.
+constexpr layout::PortRange kLookedFor[] = {{0x278, 3}, {0x2E8, 8}, {0x2F8, 8}, {0x378, 3},
+                                            {0x3BC, 3}, {0x3E8, 8}, {0x3F8, 8}};
+
+void tell_unclaimed(const char* what, u16 port) {
+    for (layout::PortRange range : kLookedFor)
+        if (port >= range.first && port - range.first < static_cast<int>(range.count))
+            return guest_habit("unclaimed-port");
+    guest_oddity("unclaimed-port", fmt::format("{} port 0x{:x}, nobody there", what, port));
 }
 
 }  // namespace
@@ -64,7 +76,7 @@ u32 PortBus::read(u16 port, unsigned size) {
             bits &= range->second.handler->port_read(static_cast<u16>(at - range->first), part);
         } else if (done == 0) {
             ++unclaimed_;
-            guest_oddity("unclaimed-port", fmt::format("read of port 0x{:x}, nobody there", at));
+            tell_unclaimed("read of", at);
         }
         value |= bits << (done * 8);
         done += part;
@@ -83,7 +95,7 @@ void PortBus::write(u16 port, unsigned size, u32 value) {
             range->second.handler->port_write(static_cast<u16>(at - range->first), part, bits);
         } else if (done == 0) {
             ++unclaimed_;
-            guest_oddity("unclaimed-port", fmt::format("write to port 0x{:x}, nobody there", at));
+            tell_unclaimed("write to", at);
         }
         done += part;
     }

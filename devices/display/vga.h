@@ -75,6 +75,8 @@ class Vga final : public PciDevice {
     u64 registers_read(u64 offset);
     void registers_write(u64 offset, u8 value, unsigned position, u64 whole, unsigned size);
     bool dispi_on() const { return state_.dispi[4] & 1; }
+    bool eight_bit_dac() const { return state_.dispi[4] & 0x20; }
+    u8 plane_enable() const { return state_.attribute[0x12] & 15; }
     u32 dispi_pitch() const;
 
     // vga_window.cpp

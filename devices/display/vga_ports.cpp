@@ -163,6 +163,7 @@ void Vga::write_crtc(u8 value) {
 u8 Vga::read_dac() {
     State& s = state_;
     u8 value = s.palette[s.dac_read_index * 3 + s.dac_component];
+    if (!eight_bit_dac()) value &= 0x3F;
     if (++s.dac_component == 3) {
         s.dac_component = 0;
         ++s.dac_read_index;

@@ -112,16 +112,15 @@ bool Vga::blank() const {
 }
 
 u32 Vga::dac_color(u8 index) const {
-    constexpr u16 kEightBitDac = 0x20;
     const u8* entry = &state_.palette[(index & state_.dac_mask) * 3];
-    if (state_.dispi[4] & kEightBitDac) return rgb(entry[0], entry[1], entry[2]);
+    if (eight_bit_dac()) return rgb(entry[0], entry[1], entry[2]);
     return rgb(from6(entry[0] & 63u), from6(entry[1] & 63u), from6(entry[2] & 63u));
 }
 
-/// A 4-bit pixel through plane enable, palette and color select.
+/// A 4-bit pixel through palette and color select.
 u32 Vga::attribute_color(u8 value) const {
     const u8* a = state_.attribute;
-    u8 color = a[value & a[0x12] & 15];
+    u8 color = a[value & 15];
     if (a[0x10] & 0x80)
         color = static_cast<u8>((color & 0x0F) | (a[0x14] & 0x0F) << 4);
     else
@@ -159,7 +158,7 @@ void Vga::render_text(VgaFrame& frame) const {
     frame.width = mode.columns * mode.cell_width;
     frame.height = mode.rows * mode.cell_height;
     frame.pixels.assign(std::size_t{frame.width} * frame.height, 0);
-    std::array<u32, 16> colors;
+    std::array<u32, 16> colors;  // text ignores "color plane enable", as QEMU
     for (u8 i = 0; i < 16; ++i) colors[i] = attribute_color(i);
     // Two fonts, chosen by attribute bit 3 (sequencer 3); each is 8 KiB of plane 2, 32 bytes a character.
     u8 select = r.sequencer[3];
@@ -209,7 +208,7 @@ void Vga::render_planar(VgaFrame& frame) const {
     frame.height = std::max(1u, s.lines / joined);
     frame.pixels.assign(std::size_t{frame.width} * frame.height, 0);
     std::array<u32, 16> colors;
-    for (u8 i = 0; i < 16; ++i) colors[i] = attribute_color(i);
+    for (u8 i = 0; i < 16; ++i) colors[i] = attribute_color(i & plane_enable());
     unsigned pan = r.attribute[0x13] & 7;
     if (packed) pan /= 2;
     unsigned split = s.compare / joined;
@@ -250,7 +249,8 @@ void Vga::render_dispi(VgaFrame& frame) const {
     unsigned bytes = (bits + 7) / 8;
     std::array<u32, 256> colors;
     for (unsigned i = 0; i < 256; ++i)
-        colors[i] = bits == 4 ? attribute_color(static_cast<u8>(i & 15)) : dac_color(static_cast<u8>(i));
+        colors[i] =
+            bits == 4 ? attribute_color(static_cast<u8>(i & plane_enable())) : dac_color(static_cast<u8>(i));
     // In 16-color modes a pixel row is virtual width / 8 words of four planes, 4 bytes each.
     u64 row_bytes = bits == 4 ? u64{d[6]} / 2 : dispi_pitch();
     u64 first = u64{d[9]} * row_bytes + (bits == 4 ? u64{d[8]} / 8 * 4 : u64{d[8]} * bytes);

@@ -9,7 +9,6 @@ namespace {
 
 constexpr u8 kChain4 = 0x08, kSequential = 0x04;    // sequencer 4
 constexpr u8 kOddEvenRead = 0x10, kCompare = 0x08;  // graphics 5
-constexpr u8 kChainOddEven = 0x02;                  // graphics 6
 
 /// A byte of ones for each plane in a 4-bit mask.
 constexpr u32 planes(unsigned mask) {
@@ -51,7 +50,7 @@ u8 Vga::window_read(u32 offset) {
     unsigned plane = s.graphics[4] & 3;
     if (s.graphics[5] & kOddEvenRead) {
         plane = (plane & 2) | (where & 1);
-        if (s.graphics[6] & kChainOddEven) where &= ~1u;
+        where &= ~1u;  // also without "chain odd/even" (graphics 6), as QEMU
     }
     s.latch = vram_.load32(where * 4);
     if (!(s.graphics[5] & kCompare)) return static_cast<u8>(s.latch >> (plane * 8));
@@ -100,7 +99,7 @@ void Vga::window_write(u32 offset, u8 value) {
     }
     if (!(s.sequencer[4] & kSequential)) {
         enabled &= where & 1 ? 0xA : 0x5;
-        if (s.graphics[6] & kChainOddEven) where &= ~1u;
+        where &= ~1u;
     }
     u32 mask = planes(enabled);
     if (mask == 0) return;

@@ -119,8 +119,8 @@ u8 Serial16550::interrupt_id() const {
 }
 
 void Serial16550::update_irq() {
-    // OUT2 gates the interrupt driver on every PC serial card.
-    irq_.set((state_.mcr & kMcrOut2) && interrupt_id() != kIirNone);
+    // PC cards gate the interrupt with OUT2, QEMU's do not, and guests written against those never set it.
+    irq_.set(interrupt_id() != kIirNone);
 }
 
 u8 Serial16550::read_data() {

@@ -80,8 +80,10 @@ void IdeChannel::run_command(u8 code) {
         if (selected()) selected()->command(code);
         return;
     }
-    // Both drives execute it; drive 0 answers for both (ATA/ATAPI-7 6.13).
-    if (!selected() || (selected()->status() & kBusy)) return;
+    // Both drives execute it, whichever is selected, absent or not; drive 0 answers for both
+    // (ATA/ATAPI-7 6.13).
+    for (auto& drive : drives_)
+        if (drive && (drive->status() & kBusy)) return;
     for (auto& drive : drives_)
         if (drive) drive->begin_reset(), drive->end_reset();
     state_.selected = 0;

@@ -7,7 +7,7 @@
 namespace shadowbox {
 
 namespace {
-constexpr u8 kTiming = 0x40;  // IDETIM, one word a channel; bit 15: decode the channel's ports
+constexpr u8 kTiming = 0x40;  // IDETIM, one word a channel; stored only
 }
 
 Piix3Ide::Piix3Ide(GuestMemory& memory, IrqLine irq14, IrqLine irq15)
@@ -46,9 +46,10 @@ void Piix3Ide::add_legacy_ports(unsigned index) {
         result.label = label;
         result.size = range.count;
         result.ports = &handler;
-        result.wanted = [this, index, first = range.first]() -> std::optional<u64> {
-            bool decoded = config16(static_cast<u8>(kTiming + index * 2)) & 0x8000;
-            if (!decoded || !(command() & pci::kCommandIo)) return std::nullopt;
+        result.wanted = [this, first = range.first]() -> std::optional<u64> {
+            // QEMU's board answers whatever IDETIM's decode enable says, and small guests that never
+            // write it are made for that board.
+            if (!(command() & pci::kCommandIo)) return std::nullopt;
             return first;
         };
         add_region(std::move(result));
@@ -57,10 +58,6 @@ void Piix3Ide::add_legacy_ports(unsigned index) {
            channel(index).command_ports());
     region(index ? "ide1 control" : "ide0 control",
            index ? layout::kIdeSecondaryControl : layout::kIdePrimaryControl, channel(index).control_port());
-}
-
-void Piix3Ide::config_written(u8 offset, unsigned size) {
-    if (offset < kTiming + 4 && offset + size > kTiming) regions_changed();
 }
 
 void Piix3Ide::reset() {

@@ -24,7 +24,6 @@ class Piix3Ide final : public PciDevice {
     IdeDrive* drive(unsigned index) { return channel(index / 2).drive(index % 2); }
 
  private:
-    void config_written(u8 offset, unsigned size) override;
     void add_legacy_ports(unsigned channel);
 
     PortFunctions master_ports_;

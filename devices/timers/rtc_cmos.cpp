@@ -71,13 +71,17 @@ void RtcCmos::configure(const CmosConfiguration& configuration) {
     u8 equipment = 0x02 | 0x04;  // FPU, PS/2 mouse
     if (drives) equipment |= static_cast<u8>(0x01 | (drives - 1) << 6);
     state_.ram[0x14] = equipment;
-    state_.ram[0x3D] = static_cast<u8>(configuration.boot_order[1] << 4 | configuration.boot_order[0]);
-    state_.ram[0x38] =
-        static_cast<u8>(configuration.boot_order[2] << 4 | (configuration.check_floppy_signature ? 0 : 1));
+    state_.ram[0x38] = configuration.check_floppy_signature ? 0 : 1;
+    set_boot_order(configuration.boot_order);
     unsigned sum = 0;
     for (unsigned i = 0x10; i <= 0x2D; ++i) sum += state_.ram[i];  // the AT's checksum, high byte first
     state_.ram[0x2E] = static_cast<u8>(sum >> 8);
     state_.ram[0x2F] = static_cast<u8>(sum);
+}
+
+void RtcCmos::set_boot_order(const std::array<u8, 3>& order) {
+    state_.ram[0x3D] = static_cast<u8>(order[1] << 4 | order[0]);
+    state_.ram[0x38] = static_cast<u8>(order[2] << 4 | (state_.ram[0x38] & 0x0F));
 }
 
 bool RtcCmos::divider_reset() const { return (state_.ram[kA] & kDividerMask) >= 0x60; }

@@ -15,9 +15,9 @@ namespace shadowbox {
 struct CmosConfiguration {
     u64 ram_below_4g = 0, ram_above_4g = 0;  // bytes
     unsigned cpus = 1;
-    u8 floppy_types[2] = {0, 0};         // 0 none, 1 360K, 2 1.2M, 3 720K, 4 1.44M, 5 2.88M
-    u8 boot_order[3] = {2, 3, 0};        // 1 floppy, 2 hard disk, 3 CD-ROM, 4 network, 0 nothing
-    bool check_floppy_signature = true;  // off: boot from floppies without the 55AA signature
+    u8 floppy_types[2] = {0, 0};               // 0 none, 1 360K, 2 1.2M, 3 720K, 4 1.44M, 5 2.88M
+    std::array<u8, 3> boot_order = {2, 3, 0};  // 1 floppy, 2 hard disk, 3 CD-ROM, 4 network, 0 nothing
+    bool check_floppy_signature = true;        // off: boot from floppies without the 55AA signature
 };
 
 class RtcCmos final : public Device, public PortHandler {
@@ -34,6 +34,8 @@ class RtcCmos final : public Device, public PortHandler {
     unsigned widest_port_access() const override { return 1; }
 
     void configure(const CmosConfiguration& configuration);
+    /// The three places of 3Dh and 38h (CmosConfiguration::boot_order) alone.
+    void set_boot_order(const std::array<u8, 3>& order);
     u8 cmos(u8 index) const { return state_.ram[index & 0x7F]; }
     void set_cmos(u8 index, u8 value) { state_.ram[index & 0x7F] = value; }
     /// HPET legacy replacement takes IRQ 8 away.

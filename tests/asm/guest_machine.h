@@ -179,9 +179,11 @@ class GuestMachine : public MachineBus, public ApicMessageSink, public EoiListen
         u64 linear = cpu.long64() ? cpu.rip : (cpu.rip + cpu.seg[kCs].base) & 0xFFFFFFFF;
         u8 bytes[16] = {};
         unsigned size = static_cast<unsigned>(std::min<u64>(16, kPageSize - (linear & kPageOffsetMask)));
+        const u64 hits = cpu.pending_dr6;  // a watched page's: this is no access of the guest's
         for (unsigned i = 0; i < size; ++i)
             if (!load_slow(cpu, linear + i, 1, bytes + i, true)) size = i;
         cpu.exit = ExitReason::kNone;
+        cpu.pending_dr6 = hits;
         Insn insn;
         DecodeContext context{cpu.mode, cpu.rip, &cpu.model};
         if (decode_insn(context, bytes, 16, insn) == DecodeStatus::kOk)

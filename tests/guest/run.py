@@ -12,6 +12,8 @@ import time
 
 import test_boot
 import test_debugger
+import test_floppy
+import test_front
 import test_full_disk
 import test_icount
 import test_refusals
@@ -19,7 +21,8 @@ import test_screen
 import test_terminal
 from guests import Skip
 
-MODULES = (test_boot, test_debugger, test_screen, test_icount, test_full_disk, test_refusals, test_terminal)
+MODULES = (test_boot, test_front, test_debugger, test_floppy, test_screen, test_icount, test_full_disk, test_refusals,
+           test_terminal)
 
 
 def run_one(name, function):

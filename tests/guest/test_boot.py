@@ -65,6 +65,30 @@ def test_virtio_devices_and_dhcp():
     expect(run.status == 0, "the guest did not power off", run)
 
 
+def booted_with(words, kind):
+    run = Run(["-m", "256", "-nographic", "-no-reboot", "-nic", "none", "-kernel", kernel(kind), "-initrd", INITRAMFS,
+               "-append", f"console=ttyS0 job=off name=old {words}"], 400, until=rb"SHADOWBOX READY name=old")
+    expect(run.reached, f"'{words}' did not get ready", run)
+    return f"{run.seconds:.0f} s"
+
+
+def test_kernel_without_local_apic():
+    """interrupts come from the 8259 alone, through LINT0 as a BIOS leaves it"""
+    return booted_with("nolapic", "cloud")
+
+
+def test_kernel_without_acpi():
+    return booted_with("acpi=off", "cloud")
+
+
+def test_kernel_with_the_8254_as_clock():
+    return booted_with("clocksource=pit nolapic hpet=disable", "cloud")
+
+
+def test_generic_kernel_without_local_apic_and_acpi():
+    return booted_with("nolapic acpi=off", "generic")
+
+
 def elf_of(code):
     """a program of these bytes alone"""
     base, start = 0x400000, 0x78

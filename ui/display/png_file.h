@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-// Writes a screen image as PNG.
+// Writes a screen image as PNG or as a portable pixmap (PPM).
 #pragma once
 
 #include <string>
@@ -10,5 +10,6 @@
 namespace shadowbox {
 
 Expected<void> write_png(const ScreenImage& image, const std::string& file);
+Expected<void> write_ppm(const ScreenImage& image, const std::string& file);
 
 }  // namespace shadowbox

@@ -55,23 +55,41 @@ PoolTable::~PoolTable() {
     }
     thread_.join();
     // The whole terminal scrolls again, and the shell goes on below the table.
-    if (reserved_) std::fputs("\x1b[r\x1b[999;1H\n", stderr);
+    if (area_.lines) std::fputs("\x1b[r\x1b[999;1H\n", stderr);
 }
 
 // ECMA-48 and DEC: ESC 7 and 8 save and restore the cursor, CSI t;b r is the part that scrolls, CSI y;x H
-// places the cursor, CSI K clears to the end of the line. One write, so that no console's line falls into it.
-std::string PoolTable::at_bottom(const std::string& text, unsigned lines) {
+// places the cursor, CSI K clears to the end of the line, CSI J to the end of the screen. One write, so that
+// no console's line falls into it.
+std::string pool_table_at_bottom(const std::string& text, TerminalSize size, PoolTableArea& area) {
     unsigned height = static_cast<unsigned>(std::count(text.begin(), text.end(), '\n'));
     std::string out;
-    if (height > reserved_)
-        out += std::string(height - reserved_, '\n') + fmt::format("\x1b[{}A", height - reserved_);
-    reserved_ = std::max(reserved_, height);
+    bool resized = area.lines && area.size != size;
+    if (resized) {
+        // Where the terminal left the old table nobody can say; a console's line is written below all it
+        // shows.
+        out += fmt::format("\x1b[r\x1b[{};1H", size.lines);
+        if (size.lines > area.size.lines)  // it lies where it was
+            out = fmt::format("\x1b[r\x1b[{};1H\x1b[J", area.size.lines - area.lines + 1);
+        else
+            out += "\r\x1b[K";
+        area.lines = 0;
+    }
+    if (height > area.lines)
+        out += std::string(height - area.lines, '\n') + fmt::format("\x1b[{}A", height - area.lines);
+    area.lines = std::max(area.lines, height);
+    area.size = size;
     out += fmt::format(
         "\x1b"
         "7\x1b[1;{}r\x1b[{};1H",
-        lines - reserved_, lines - reserved_ + 1);
-    for (char c : text.substr(0, text.size() - 1))
-        out += c == '\n' ? std::string("\x1b[K\r\n") : std::string(1, c);
+        size.lines - area.lines, size.lines - area.lines + 1);
+    unsigned column = 0;
+    for (char c : text.substr(0, text.size() - 1)) {
+        if (c == '\n')
+            out += "\x1b[K\r\n", column = 0;
+        else if (size.columns == 0 || column++ < size.columns - 1)  // a longer line would wrap and scroll
+            out += c;
+    }
     return out +
            "\x1b[K\x1b"
            "8";
@@ -79,10 +97,18 @@ std::string PoolTable::at_bottom(const std::string& text, unsigned lines) {
 
 void PoolTable::draw() {
     std::string text = pool_table_text(host_);
-    if (text == shown_) return;
+    TerminalSize size{terminal_lines(2), terminal_columns(2)};
+    if (text == shown_ && size == shown_size_) return;
     shown_ = text;
-    constexpr unsigned kFewestLines = 12;  // below, the consoles would have no room
-    if (unsigned lines = terminal_lines(2); lines >= kFewestLines) text = at_bottom(text, lines);
+    shown_size_ = size;
+    unsigned height = static_cast<unsigned>(std::count(text.begin(), text.end(), '\n'));
+    constexpr unsigned kFewestLines = 8;  // below, the consoles would have no room
+    if (size.lines >= kFewestLines + height)
+        text = pool_table_at_bottom(text, size, area_);
+    else if (area_.lines)
+        text = "\x1b[r\x1b[999;1H", area_ = {};  // too small now: all of it is the consoles'
+    else if (size.lines)
+        return;
     std::fwrite(text.data(), 1, text.size(), stderr);
     std::fflush(stderr);
 }

@@ -16,6 +16,19 @@ class Host;
 /// At most 80 columns wide.
 std::string pool_table_text(Host& host);
 
+struct TerminalSize {
+    unsigned lines = 0, columns = 0;
+    friend bool operator==(const TerminalSize&, const TerminalSize&) = default;
+};
+/// The lines of the terminal that do not scroll, and its size when they were set apart.
+struct PoolTableArea {
+    unsigned lines = 0;
+    TerminalSize size;
+};
+/// `text`, cut to the terminal's width, with what keeps it in the lowest lines; `area` is what the last call
+/// left.
+std::string pool_table_at_bottom(const std::string& text, TerminalSize size, PoolTableArea& area);
+
 class PoolTable {
  public:
     explicit PoolTable(Host& host);
@@ -24,11 +37,10 @@ class PoolTable {
  private:
     void main();
     void draw();
-    /// `text` with what keeps it in the lowest lines of a terminal of `lines` lines.
-    std::string at_bottom(const std::string& text, unsigned lines);
     Host& host_;
-    unsigned reserved_ = 0;  // lines of the terminal that do not scroll
+    PoolTableArea area_;
     std::string shown_;
+    TerminalSize shown_size_;
     std::mutex mutex_;
     std::condition_variable changed_;
     bool ending_ = false;

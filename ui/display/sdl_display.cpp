@@ -2,6 +2,8 @@
 #include "ui/display/sdl_display.h"
 
 #include <SDL.h>
+#include <SDL_syswm.h>
+#include <dlfcn.h>
 
 #include <algorithm>
 #include <cstdlib>
@@ -28,6 +30,33 @@ bool display_available() {
 
 namespace {
 
+#ifdef SDL_VIDEO_DRIVER_X11
+unsigned long system_window(SDL_Window* window) {
+    SDL_SysWMinfo info;
+    SDL_VERSION(&info.version);
+    return SDL_GetWindowWMInfo(window, &info) && info.subsystem == SDL_SYSWM_X11 ? info.info.x11.window : 0;
+}
+/// 0: no window was destroyed.
+unsigned long destroyed_window(const SDL_SysWMmsg& message) {
+    if (message.subsystem != SDL_SYSWM_X11 || message.msg.x11.event.type != DestroyNotify) return 0;
+    return message.msg.x11.event.xdestroywindow.window;
+}
+/// Xlib ends the process at the first request about a window that is no more. SDL loads Xlib by itself, so it
+/// is looked up, not linked.
+void survive_lost_windows() {
+    using Handler = int (*)(Display*, XErrorEvent*);
+    void* library = dlopen("libX11.so.6", RTLD_LAZY | RTLD_NOLOAD);
+    if (!library) return;
+    if (auto set = reinterpret_cast<Handler (*)(Handler)>(dlsym(library, "XSetErrorHandler")))
+        set([](Display*, XErrorEvent*) { return 0; });
+    dlclose(library);
+}
+#else
+unsigned long system_window(SDL_Window*) { return 0; }
+unsigned long destroyed_window(const SDL_SysWMmsg&) { return 0; }
+void survive_lost_windows() {}
+#endif
+
 constexpr int kTextWidth = 720, kTextHeight = 400;
 
 /// Side by side while there is room, so that no guest hides another; a single one goes where the desktop
@@ -52,8 +81,10 @@ class GuestWindow {
         window_ =
             SDL_CreateWindow(title().c_str(), at.x, at.y, kTextWidth, kTextHeight, SDL_WINDOW_RESIZABLE);
         if (window_) renderer_ = SDL_CreateRenderer(window_, -1, 0);
+        if (window_) system_id_ = system_window(window_);
     }
     ~GuestWindow() {
+        if (lost_) return;  // freeing what X has freed already is an error
         if (texture_) SDL_DestroyTexture(texture_);
         if (renderer_) SDL_DestroyRenderer(renderer_);
         if (window_) SDL_DestroyWindow(window_);
@@ -65,7 +96,12 @@ class GuestWindow {
     Uint32 id() const { return SDL_GetWindowID(window_); }
     bool alive() const { return vm_.state() != VmState::kPoweredOff && vm_.state() != VmState::kCrashed; }
 
+    unsigned long system_id() const { return system_id_; }
+    /// The window is gone: nothing may be drawn into it.
+    void lost() { lost_ = true; }
+
     void draw() {
+        if (lost_) return;
         if (shown_title_ != title()) SDL_SetWindowTitle(window_, (shown_title_ = title()).c_str());
         // 25 pictures a second: each costs the guest its device lock for a moment.
         bool due = SDL_GetTicks() - rendered_at_ >= 40;
@@ -175,6 +211,8 @@ class GuestWindow {
     int width_ = 0, height_ = 0;
     Uint32 rendered_at_ = 0;
     u8 buttons_ = 0;
+    unsigned long system_id_ = 0;  // X11's number; 0 elsewhere
+    bool lost_ = false;
     bool grabbed_ = false, full_screen_ = false, exposed_ = true;
 };
 
@@ -186,6 +224,12 @@ struct SdlDisplay::Windows {
         for (auto& window : all)
             if (window->id() == id) return window.get();
         return nullptr;
+    }
+    /// A window that somebody else destroyed counts as closed; SDL tells nobody of it.
+    void system_event(const SDL_SysWMmsg& message, bool& closed) {
+        unsigned long destroyed = destroyed_window(message);
+        for (auto& window : all)
+            if (destroyed && window->system_id() == destroyed) window->lost(), closed = true;
     }
     void window_event(const SDL_WindowEvent& event, bool& closed) {
         GuestWindow* window = find(event.windowID);
@@ -213,6 +257,8 @@ Expected<std::unique_ptr<SdlDisplay>> SdlDisplay::create(ProcessControl& control
     if (SDL_Init(SDL_INIT_VIDEO) != 0)
         return make_error(ErrorCode::kNotFound, "cannot open a window: {}: use -nographic or -display none",
                           SDL_GetError());
+    survive_lost_windows();
+    SDL_EventState(SDL_SYSWMEVENT, SDL_ENABLE);
     std::unique_ptr<SdlDisplay> display(new SdlDisplay);
     auto vms = control.host().vms();
     for (unsigned i = 0; i < vms.size(); ++i) {
@@ -224,6 +270,7 @@ Expected<std::unique_ptr<SdlDisplay>> SdlDisplay::create(ProcessControl& control
                               "cannot open a window: {}: use -nographic or -display none", SDL_GetError());
         display->windows_->all.push_back(std::move(window));
     }
+    survive_lost_windows();  // again: whoever made the windows may have put a handler of its own
     return display;
 }
 
@@ -234,6 +281,7 @@ bool SdlDisplay::poll() {
         GuestWindow* window = nullptr;
         switch (event.type) {
             case SDL_QUIT: closed = true; break;
+            case SDL_SYSWMEVENT: windows_->system_event(*event.syswm.msg, closed); break;
             case SDL_WINDOWEVENT: windows_->window_event(event.window, closed); break;
             case SDL_KEYDOWN:
             case SDL_KEYUP:

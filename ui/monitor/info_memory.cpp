@@ -39,8 +39,67 @@ constexpr std::size_t kMostRanges = 10'000;
 
 }  // namespace
 
-Expected<std::string> info_pmap(Monitor& monitor, const MonitorArguments&) {
+bool page_in_use(const MachinePool& pool, Mpn mpn) {
+    return mpn.value < pool.reserved() && pool.state(mpn) != MachineState::kFree &&
+           pool.state(mpn) != MachineState::kReturning;
+}
+
+namespace {
+
+/// "1234: resident, machine page 77, protected: code".
+std::string page_line(Monitor& monitor, Ppn ppn) {
+    PmapEntry entry = monitor.vm().memory().pmap().load(ppn);
+    std::string out = fmt::format("ppn {:#x}: {}", ppn.value, page_state_name(entry.state()));
+    if (entry.has_mpn()) out += fmt::format(", mpn {:#x}", entry.mpn().value);
+    std::string reasons;
+    for (unsigned i = 0; i < kProtectReasons; ++i)
+        if (entry.reasons() >> i & 1) reasons += fmt::format(" {}", protect_reason_name(i));
+    if (!reasons.empty()) out += ", write-protected:" + reasons;
+    return out + "\n";
+}
+
+std::string machine_page_text(Monitor& monitor, Mpn mpn) {
+    Host& host = monitor.control().host();
+    if (!page_in_use(host.pool(), mpn)) return fmt::format("mpn {:#x}: not in use\n", mpn.value);
+    std::string out = fmt::format("mpn {:#x}: {}, references {}\n", mpn.value,
+                                  machine_state_name(host.pool().state(mpn)), host.pool().references(mpn));
+    for (const PageOwner& owner : host.pool().owners(mpn)) {
+        VmHandle vm = host.find(owner.vm);
+        out += fmt::format("  {} ppn {:#x}\n", vm ? vm->name() : "?", owner.ppn.value);
+    }
+    return out;
+}
+
+}  // namespace
+
+Expected<std::string> info_page(Monitor& monitor, const MonitorArguments& arguments) {
+    const std::string& text = arguments.word(0);
+    bool machine = text.starts_with("mpn:");
+    auto number = number_argument(monitor, machine ? text.substr(4) : text);
+    if (!number) return tl::unexpected(number.error());
+    if (machine) return machine_page_text(monitor, Mpn(*number));
+    if (!Pmap::in_range(Ppn(*number)))
+        return make_error(ErrorCode::kInvalidArgument, "{:#x} is beyond the physical address space", *number);
+    std::string out = page_line(monitor, Ppn(*number));
+    PmapEntry entry = monitor.vm().memory().pmap().load(Ppn(*number));
+    if (entry.has_mpn() && entry.state() != PageState::kZero) out += machine_page_text(monitor, entry.mpn());
+    return out;
+}
+
+Expected<std::string> info_pmap(Monitor& monitor, const MonitorArguments& arguments) {
     const Pmap& pmap = monitor.vm().memory().pmap();
+    if (!arguments.words.empty()) {
+        auto first = number_argument(monitor, arguments.word(0)),
+             last = arguments.words.size() > 1 ? number_argument(monitor, arguments.word(1)) : first;
+        if (!first || !last) return tl::unexpected((first ? last : first).error());
+        if (*last < *first || *last - *first >= kMostRanges || !Pmap::in_range(Ppn(*last)))
+            return make_error(ErrorCode::kInvalidArgument,
+                              "write two page numbers, the lower one first, at most {} pages apart",
+                              kMostRanges);
+        std::string out;
+        for (u64 ppn = *first; ppn <= *last; ++ppn) out += page_line(monitor, Ppn(ppn));
+        return out;
+    }
     Pmap::Counts counts = pmap.count();
     std::string out = fmt::format("guest {}: {} pages\n", monitor.vm().name(), counts.total());
     for (unsigned i = 0; i < kPageStates; ++i)

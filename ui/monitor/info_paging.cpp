@@ -59,21 +59,45 @@ void show_run(const Run& run, unsigned top, std::string& out) {
     out += '\n';
 }
 
+/// The linear addresses that a command is about; without arguments all.
+struct Range {
+    u64 first = 0, last = ~u64{0};
+    bool meets(const TableEntry& entry) const {
+        return entry.first.value <= last && entry.first.value + (entry.span - 1) >= first;
+    }
+};
+
+Expected<Range> range_of(Monitor& monitor, const MonitorArguments& arguments) {
+    Range range;
+    if (arguments.words.empty()) return range;
+    auto first = number_argument(monitor, arguments.word(0)),
+         last = arguments.words.size() > 1 ? number_argument(monitor, arguments.word(1)) : first;
+    if (!first || !last) return tl::unexpected((first ? last : first).error());
+    if (*last < *first)
+        return make_error(ErrorCode::kInvalidArgument, "{:#x} is above {:#x}: write the lower address first",
+                          *first, *last);
+    return Range{*first, *last};
+}
+
 }  // namespace
 
-Expected<std::string> info_tlb(Monitor& monitor, const MonitorArguments&) {
+Expected<std::string> info_tlb(Monitor& monitor, const MonitorArguments& arguments) {
+    auto range = range_of(monitor, arguments);
+    if (!range) return tl::unexpected(range.error());
     std::string out;
     return over_page_tables(
         monitor, out,
         [&](const TableEntry& entry) {
-            if (entry.leaf)
+            if (entry.leaf && range->meets(entry))
                 out += fmt::format("{:016x}: {:016x} {}\n", entry.first.value, entry.target.value,
                                    entry_flags(entry.raw, false));
         },
         [] {});
 }
 
-Expected<std::string> info_mem(Monitor& monitor, const MonitorArguments&) {
+Expected<std::string> info_mem(Monitor& monitor, const MonitorArguments& arguments) {
+    auto range = range_of(monitor, arguments);
+    if (!range) return tl::unexpected(range.error());
     std::string out;
     u64 start = 0, end = 0;
     bool user = false, writable = false, open = false;
@@ -86,7 +110,7 @@ Expected<std::string> info_mem(Monitor& monitor, const MonitorArguments&) {
     return over_page_tables(
         monitor, out,
         [&](const TableEntry& entry) {
-            if (!entry.leaf) return;
+            if (!entry.leaf || !range->meets(entry)) return;
             if (open && (entry.first.value != end || entry.user != user || entry.writable != writable))
                 close();
             if (!open) start = entry.first.value, user = entry.user, writable = entry.writable, open = true;

@@ -1,5 +1,7 @@
 // SPDX-License-Identifier: MIT
 // Commands that act on the machine: power, pause, keys, screen, choice of guest and CPU.
+#include <algorithm>
+
 #include "cpu/state/vcpu.h"
 #include "ui/control/guest_input.h"
 #include "ui/display/png_file.h"
@@ -75,17 +77,29 @@ Expected<std::string> command_sendkey(Monitor& monitor, const MonitorArguments& 
     return std::string();
 }
 
-Expected<void> save_screen(Monitor& monitor, const std::string& file) {
+Expected<void> save_screen(Monitor& monitor, const std::string& file, std::string format) {
+    if (format.empty()) format = file.ends_with(".png") || file.ends_with(".PNG") ? "png" : "ppm";
+    if (format != "png" && format != "ppm")
+        return make_error(ErrorCode::kInvalidArgument, "format '{}': known: png, ppm", format);
     ScreenSource* screen = monitor.control().screen(monitor.vm().id());
     if (!screen)
         return make_error(ErrorCode::kUnsupported, "guest '{}' has no display adapter", monitor.vm().name());
     ScreenImage image;
     screen->render(image);
-    return write_png(image, file);
+    return format == "png" ? write_png(image, file) : write_ppm(image, file);
 }
 
 Expected<std::string> command_screendump(Monitor& monitor, const MonitorArguments& arguments) {
-    if (auto ok = save_screen(monitor, arguments.word(0)); !ok) return wrap_error(ok.error(), "screendump");
+    // QEMU's spelling: screendump FILE [-f FORMAT], the option on either side.
+    std::vector<std::string> words = arguments.words;
+    std::string format;
+    if (auto at = std::find(words.begin(), words.end(), "-f"); at != words.end() && at + 1 != words.end()) {
+        format = at[1];
+        words.erase(at, at + 2);
+    }
+    if (words.size() != 1)
+        return make_error(ErrorCode::kInvalidArgument, "screendump: write FILE [-f png|ppm]");
+    if (auto ok = save_screen(monitor, words[0], format); !ok) return wrap_error(ok.error(), "screendump");
     return std::string();
 }
 

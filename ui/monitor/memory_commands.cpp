@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 // x, xp, print, gva2gpa, memsave, pmemsave. Memory is peeked at: nothing becomes resident by looking.
 #include <array>
+#include <cstring>
 
 #include "core/host/file.h"
 #include "cpu/state/vcpu.h"
@@ -79,6 +80,20 @@ bool peek_linear(Monitor& monitor, u64 where, std::span<u8> to) {
     return true;
 }
 
+/// `where` counts from the pool's first page.
+bool peek_machine(Monitor& monitor, u64 where, std::span<u8> to) {
+    MachinePool& pool = monitor.control().host().pool();
+    while (!to.empty()) {
+        Mpn mpn(where / kPageSize);
+        std::size_t offset = where % kPageSize, piece = std::min<std::size_t>(to.size(), kPageSize - offset);
+        if (!page_in_use(pool, mpn)) return false;
+        std::memcpy(to.data(), pool.host(mpn) + offset, piece);
+        to = to.subspan(piece);
+        where += piece;
+    }
+    return true;
+}
+
 std::string dump_units(const Peek& peek, u64 where, const MemoryFormat& format) {
     std::string out;
     unsigned per_line = format.letter == 'c' ? 8 : 16 / format.size;
@@ -117,12 +132,28 @@ Expected<std::string> examine(Monitor& monitor, const MonitorArguments& argument
     Expected<std::string> result = std::string();
     monitor.vm().while_stopped([&] {
         Vcpu& vcpu = monitor.vcpu();
-        auto where = evaluate(arguments.rest, registers_of(vcpu));
+        // "mpn:MPN+OFFSET": a machine page, whoever it belongs to.
+        bool machine = physical && arguments.rest.starts_with("mpn:");
+        std::string text = machine ? arguments.rest.substr(4) : arguments.rest;
+        std::size_t plus = machine ? text.find('+') : std::string::npos;
+        auto where = evaluate(text.substr(0, plus), registers_of(vcpu));
+        if (where && machine) {
+            auto offset = plus == std::string::npos ? Expected<u64>(0)
+                                                    : evaluate(text.substr(plus + 1), registers_of(vcpu));
+            if (offset && *where < u64{1} << 40)
+                *where = *where * kPageSize + *offset;
+            else if (!offset)
+                where = offset;
+            else
+                where =
+                    make_error(ErrorCode::kInvalidArgument, "'{}': no machine page has this number", text);
+        }
         if (!where) {
             result = tl::unexpected(where.error());
             return;
         }
         Peek peek = [&](u64 at, std::span<u8> to) {
+            if (machine) return peek_machine(monitor, at, to);
             return physical ? monitor.vm().memory().peek(Gpa(at), to) : peek_linear(monitor, at, to);
         };
         unsigned bits = vcpu.long64() ? 64 : vcpu.seg[kCs].big() ? 32 : 16;
@@ -130,12 +161,6 @@ Expected<std::string> examine(Monitor& monitor, const MonitorArguments& argument
                                               : dump_units(peek, *where, monitor.format);
     });
     return result;
-}
-
-Expected<u64> number_argument(Monitor& monitor, const std::string& text) {
-    Expected<u64> value = 0;
-    monitor.vm().while_stopped([&] { value = evaluate(text, registers_of(monitor.vcpu())); });
-    return value;
 }
 
 /// `read` fills one piece; it may not cross a page.
@@ -170,6 +195,12 @@ Expected<std::string> save_command(Monitor& monitor, const MonitorArguments& arg
 }
 
 }  // namespace
+
+Expected<u64> number_argument(Monitor& monitor, const std::string& text) {
+    Expected<u64> value = 0;
+    monitor.vm().while_stopped([&] { value = evaluate(text, registers_of(monitor.vcpu())); });
+    return value;
+}
 
 Expected<std::string> command_x(Monitor& monitor, const MonitorArguments& arguments) {
     return examine(monitor, arguments, false);

@@ -8,46 +8,39 @@ namespace shadowbox {
 MonitorServer::MonitorServer(ProcessControl& control, CommandThread& commands, std::unique_ptr<CharLine> line,
                              bool on_stdio)
     : control_(control),
-      commands_(commands),
       line_(std::move(line)),
       on_stdio_(on_stdio),
+      input_(commands, *line_, false,
+             {[this] { connected(); }, [this](std::string_view bytes) { return take(bytes); }}),
       monitor_(control),
       editor_(on_stdio && is_terminal(0),
               [this](std::string_view prefix) { return monitor_.complete(prefix); }) {}
 
 MonitorServer::~MonitorServer() { close(); }
 
-void MonitorServer::open() {
-    line_->on_input([this](std::span<const u8> bytes) {
-        commands_.post([this, text = std::string(bytes.begin(), bytes.end())] { input(text); });
-    });
-    line_->on_connect([this] {
-        commands_.post([this] {
-            if (!on_stdio_) editor_.reset();
-            if (!std::exchange(greeted_, on_stdio_))
-                show("shadowbox monitor - type 'help' for more information\n");
-            show(std::string(kPrompt) + editor_.typed());
-        });
-    });
-    line_->open();
+void MonitorServer::open() { input_.open(); }
+
+void MonitorServer::connected() {
+    if (!on_stdio_) editor_.reset();
+    if (!std::exchange(greeted_, on_stdio_))
+        input_.send("shadowbox monitor - type 'help' for more information\n");
+    input_.send(std::string(kPrompt) + editor_.typed());
 }
 
 void MonitorServer::close() { line_->close(); }
 
-void MonitorServer::show(std::string_view text) {
-    line_->send({reinterpret_cast<const u8*>(text.data()), text.size()});
-}
-
-void MonitorServer::input(std::string bytes) {
-    for (char byte : bytes) {
-        std::string out;
-        bool complete = editor_.feed(byte, out);
-        if (!out.empty()) show(out);
-        if (!complete) continue;
-        show(monitor_.execute(editor_.line()));
-        if (monitor_.quit_asked()) return control_.quit();
-        show(kPrompt);
+std::size_t MonitorServer::take(std::string_view bytes) {
+    std::string out;
+    for (std::size_t i = 0; i < bytes.size(); ++i) {
+        if (!editor_.feed(bytes[i], out)) continue;
+        out += monitor_.execute(editor_.line());
+        if (!monitor_.quit_asked()) out += kPrompt;
+        input_.send(out);
+        if (monitor_.quit_asked()) control_.quit();
+        return i + 1;
     }
+    if (!out.empty()) input_.send(out);
+    return bytes.size();
 }
 
 }  // namespace shadowbox

@@ -4,7 +4,7 @@
 
 #include <memory>
 
-#include "ui/control/command_thread.h"
+#include "ui/control/command_input.h"
 #include "ui/monitor/line_editor.h"
 #include "ui/monitor/monitor.h"
 #include "vmm/lines/char_line.h"
@@ -23,13 +23,13 @@ class MonitorServer {
 
  private:
     static constexpr const char* kPrompt = "(shadowbox) ";
-    void input(std::string bytes);
-    void show(std::string_view text);
+    void connected();
+    std::size_t take(std::string_view bytes);
 
     ProcessControl& control_;
-    CommandThread& commands_;
     std::unique_ptr<CharLine> line_;
     const bool on_stdio_;
+    CommandInput input_;
     Monitor monitor_;  // command thread only, as the editor
     LineEditor editor_;
     bool greeted_ = false;

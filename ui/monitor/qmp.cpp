@@ -26,6 +26,7 @@ class Arguments {
         if (found == json_.end() || !found->is_string()) return wrong(name, "a string"), std::string();
         return found->get<std::string>();
     }
+    std::string text_or_empty(const char* name) { return json_.contains(name) ? text(name) : std::string(); }
     u64 number(const char* name) {
         auto found = json_.find(name);
         if (found == json_.end() || !found->is_number_integer()) return wrong(name, "an integer"), 0;
@@ -94,9 +95,9 @@ Reply finish(Call& call, Expected<void> (*run)(Call&)) {
 
 Reply screendump(Call& call) {
     return finish(call, [](Call& c) -> Expected<void> {
-        std::string file = c.arguments.text("filename");
+        std::string file = c.arguments.text("filename"), format = c.arguments.text_or_empty("format");
         if (auto ok = c.arguments.check(); !ok) return ok;
-        return save_screen(c.monitor, file);
+        return save_screen(c.monitor, file, format);
     });
 }
 
@@ -208,42 +209,69 @@ void QmpConnection::connected() {
     negotiated_ = false;
     pending_.clear();
     depth_ = 0;
-    in_string_ = escaped_ = false;
+    in_string_ = escaped_ = discarding_ = false;
     Call call{monitor_, Arguments(Json::object())};
     send_(dump({{"QMP", {{"version", *query_version(call)}, {"capabilities", Json::array()}}}}));
 }
 
-void QmpConnection::feed(std::string_view bytes) {
-    for (char byte : bytes) {
-        if (depth_ == 0 && isspace(static_cast<unsigned char>(byte))) {
+/// Follows strings and nesting.
+void QmpConnection::note_text(char byte) {
+    if (in_string_) {
+        if (escaped_)
+            escaped_ = false;
+        else if (byte == '\\')
+            escaped_ = true;
+        else if (byte == '"')
+            in_string_ = false;
+    } else if (byte == '"') {
+        in_string_ = true;
+    } else if (byte == '{' || byte == '[') {
+        ++depth_;
+    } else if (byte == '}' || byte == ']') {
+        depth_ = std::max(0, depth_ - 1);
+    }
+}
+
+void QmpConnection::refuse(const char* why) {
+    pending_ = {};
+    discarding_ = true;
+    send_(dump(error_reply("GenericError", why)));
+}
+
+/// True while `byte` still belongs to what was refused.
+bool QmpConnection::discard(char byte) {
+    note_text(byte);
+    if (byte == '\n') depth_ = 0, in_string_ = escaped_ = false;
+    if (depth_ == 0 && !in_string_) discarding_ = false;
+    return discarding_;
+}
+
+std::size_t QmpConnection::feed_one(std::string_view bytes) {
+    for (std::size_t i = 0; i < bytes.size(); ++i) {
+        char byte = bytes[i];
+        if (discarding_) {
+            discard(byte);
+            continue;
+        }
+        if (depth_ == 0 && !in_string_ && isspace(static_cast<unsigned char>(byte))) {
             if (pending_.empty() || byte != '\n') continue;
             command(std::exchange(pending_, {}));  // something that is no object
-            continue;
+            return i + 1;
         }
         pending_ += byte;
-        if (pending_.size() > kLongest) {
-            pending_.clear();
-            depth_ = 0;
-            in_string_ = false;
-            send_(dump(error_reply("GenericError", "JSON token size limit exceeded")));
-            continue;
+        bool closes = !in_string_ && (byte == '}' || byte == ']');
+        note_text(byte);
+        if (pending_.size() > kLongest || depth_ > kDeepest) {
+            refuse(depth_ > kDeepest ? "JSON nesting depth limit exceeded"
+                                     : "JSON token size limit exceeded");
+            return i + 1;
         }
-        if (in_string_) {
-            if (escaped_)
-                escaped_ = false;
-            else if (byte == '\\')
-                escaped_ = true;
-            else if (byte == '"')
-                in_string_ = false;
-        } else if (byte == '"') {
-            in_string_ = true;
-        } else if (byte == '{' || byte == '[') {
-            ++depth_;
-        } else if ((byte == '}' || byte == ']') && (--depth_ <= 0)) {
-            depth_ = 0;
+        if (closes && depth_ == 0) {
             command(std::exchange(pending_, {}));
+            return i + 1;
         }
     }
+    return bytes.size();
 }
 
 void QmpConnection::command(const std::string& text) {

@@ -9,23 +9,18 @@ QmpServer::QmpServer(ProcessControl& control, CommandThread& commands, std::uniq
     : control_(control),
       commands_(commands),
       line_(std::move(line)),
-      connection_(control, [this](const std::string& text) {
-          std::string bytes = text + "\r\n";
-          line_->send({reinterpret_cast<const u8*>(bytes.data()), bytes.size()});
-      }) {}
+      input_(commands, *line_, true,
+             {[this] { connection_.connected(); },
+              [this](std::string_view bytes) {
+                  std::size_t took = connection_.feed_one(bytes);
+                  if (connection_.quit_asked()) control_.quit();
+                  return took;
+              }}),
+      connection_(control, [this](const std::string& text) { input_.send(text + "\r\n"); }) {}
 
 QmpServer::~QmpServer() { close(); }
 
-void QmpServer::open() {
-    line_->on_connect([this] { commands_.post([this] { connection_.connected(); }); });
-    line_->on_input([this](std::span<const u8> bytes) {
-        commands_.post([this, text = std::string(bytes.begin(), bytes.end())] {
-            connection_.feed(text);
-            if (connection_.quit_asked()) control_.quit();
-        });
-    });
-    line_->open();
-}
+void QmpServer::open() { input_.open(); }
 
 void QmpServer::close() { line_->close(); }
 

@@ -4,7 +4,7 @@
 
 #include <memory>
 
-#include "ui/control/command_thread.h"
+#include "ui/control/command_input.h"
 #include "ui/monitor/qmp.h"
 #include "vmm/lines/char_line.h"
 
@@ -24,6 +24,7 @@ class QmpServer {
     ProcessControl& control_;
     CommandThread& commands_;
     std::unique_ptr<CharLine> line_;
+    CommandInput input_;
     QmpConnection connection_;  // command thread only
 };
 

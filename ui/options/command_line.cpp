@@ -3,6 +3,7 @@
 #include "ui/options/image_check.h"
 #include "ui/options/option_table.h"
 #include "ui/options/toml_config.h"
+#include "ui/options/value_lists.h"
 
 namespace shadowbox {
 
@@ -14,27 +15,32 @@ const OptionRow* find_option(std::string_view name) {
     return nullptr;
 }
 
-/// Levenshtein distance, for "did you mean".
+/// Edit distance with neighbours swapped as one change, for "did you mean".
 std::size_t distance(std::string_view a, std::string_view b) {
-    std::vector<std::size_t> row(b.size() + 1);
-    for (std::size_t j = 0; j <= b.size(); ++j) row[j] = j;
-    for (std::size_t i = 1; i <= a.size(); ++i) {
-        std::size_t diagonal = std::exchange(row[0], i);
-        for (std::size_t j = 1; j <= b.size(); ++j) {
-            std::size_t change = diagonal + (a[i - 1] != b[j - 1]);
-            diagonal = row[j];
-            row[j] = std::min({row[j] + 1, row[j - 1] + 1, change});
+    std::vector<std::vector<std::size_t>> d(a.size() + 1, std::vector<std::size_t>(b.size() + 1));
+    for (std::size_t i = 0; i <= a.size(); ++i) {
+        for (std::size_t j = 0; j <= b.size(); ++j) {
+            if (!i || !j) {
+                d[i][j] = i + j;
+                continue;
+            }
+            d[i][j] = std::min({d[i - 1][j] + 1, d[i][j - 1] + 1, d[i - 1][j - 1] + (a[i - 1] != b[j - 1])});
+            if (i > 1 && j > 1 && a[i - 1] == b[j - 2] && a[i - 2] == b[j - 1])
+                d[i][j] = std::min(d[i][j], d[i - 2][j - 2] + 1);
         }
     }
-    return row[b.size()];
+    return d[a.size()][b.size()];
 }
 
 tl::unexpected<Error> unknown_option(const std::string& argument, std::string_view name) {
     const OptionRow* nearest = nullptr;
-    std::size_t best = 3;
+    // A slip of the finger, not another word: one letter, two in a long name; or its beginning.
+    std::size_t best = name.size() < 3 ? 0 : name.size() < 7 ? 1 : 2;
     for (const OptionRow& row : option_table()) {
-        std::size_t d = distance(name, row.name);
-        if (d < best && d < name.size()) best = d, nearest = &row;
+        if (!row.help || name.size() > 64) continue;
+        std::string_view known = row.name;
+        std::size_t d = name.size() > 3 && known.starts_with(name) ? 1 : distance(name, known);
+        if (d <= best && known.size() > 2) best = d - (d > 0), nearest = &row;
     }
     if (nearest)
         return make_error(ErrorCode::kInvalidArgument,
@@ -44,6 +50,12 @@ tl::unexpected<Error> unknown_option(const std::string& argument, std::string_vi
 }
 
 Expected<void> apply(CommandLine& line, const OptionRow& row, const std::string& value) {
+    if (row.argument && (value == "help" || value == "?")) {
+        if (auto list = value_list(row.name)) {
+            line.invocation.help = *list;
+            return {};
+        }
+    }
     if (row.set_host) return row.set_host(line, value);
     line.machine_options.push_back([&row, value](MachineConfig& machine) -> Expected<void> {
         if (auto ok = row.set_machine(machine, value); !ok) return wrap_error(ok.error(), "-{}", row.name);

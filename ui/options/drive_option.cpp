@@ -7,7 +7,8 @@ namespace shadowbox {
 
 namespace {
 
-constexpr const char* kKnown = "file, if, format, media, index, readonly, snapshot, id, cache";
+constexpr const char* kKnown =
+    "file, if, format, media, index, readonly, snapshot, id, cache, aio, discard, detect-zeroes";
 
 Expected<void> take_interface(KeyValues& values, DriveConfig& drive) {
     std::string name = values.take("if").value_or("ide");
@@ -17,9 +18,11 @@ Expected<void> take_interface(KeyValues& values, DriveConfig& drive) {
         drive.interface = DriveInterface::kVirtio;
     else if (name == "floppy")
         drive.interface = DriveInterface::kFloppy;
+    else if (name == "none")
+        drive.interface = DriveInterface::kNone;
     else
-        return make_error(ErrorCode::kInvalidArgument, "if={}: no such interface; known: ide, virtio, floppy",
-                          name);
+        return make_error(ErrorCode::kInvalidArgument,
+                          "if={}: no such interface; known: ide, virtio, floppy, none", name);
     return {};
 }
 
@@ -28,7 +31,7 @@ Expected<void> take_media(KeyValues& values, DriveConfig& drive) {
     if (media != "disk" && media != "cdrom")
         return make_error(ErrorCode::kInvalidArgument, "media={}: known: disk, cdrom", media);
     drive.cdrom = media == "cdrom";
-    if (drive.cdrom && drive.interface != DriveInterface::kIde)
+    if (drive.cdrom && drive.interface != DriveInterface::kIde && drive.interface != DriveInterface::kNone)
         return make_error(ErrorCode::kInvalidArgument, "media=cdrom needs if=ide");
     std::string format = values.take("format").value_or("raw");
     if (format != "raw")
@@ -40,7 +43,7 @@ Expected<void> take_media(KeyValues& values, DriveConfig& drive) {
 
 }  // namespace
 
-Expected<DriveConfig> parse_drive(const std::string& text) {
+Expected<DriveConfig> parse_drive(const std::string& text, std::vector<std::string>* notes) {
     KeyValues values(text, false);
     DriveConfig drive;
     auto file = values.take("file");
@@ -63,7 +66,13 @@ Expected<DriveConfig> parse_drive(const std::string& text) {
     auto snapshot = values.take_switch("snapshot", false);
     if (!snapshot) return tl::unexpected(snapshot.error());
     drive.snapshot = *snapshot;
-    values.take("id");     // a name for -device, which finds its drives itself here
+    drive.id = values.take("id").value_or("");
+    if (drive.interface == DriveInterface::kNone && drive.id.empty())
+        return make_error(ErrorCode::kInvalidArgument,
+                          "if=none needs an id that a -device names: write id=NAME");
+    for (const char* key : {"aio", "discard", "detect-zeroes"})
+        if (auto value = values.take(key); value && notes)
+            notes->push_back(fmt::format("-drive {}={} has no effect here", key, *value));
     values.take("cache");  // the host's page cache is always used; flushes always reach the medium
     if (auto ok = values.finish("a drive", kKnown); !ok) return tl::unexpected(ok.error());
     return drive;

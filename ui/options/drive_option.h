@@ -8,6 +8,6 @@
 namespace shadowbox {
 
 /// "file=disk.img,if=virtio,snapshot=on".
-Expected<DriveConfig> parse_drive(const std::string& text);
+Expected<DriveConfig> parse_drive(const std::string& text, std::vector<std::string>* notes = nullptr);
 
 }  // namespace shadowbox

@@ -28,6 +28,18 @@ constexpr Signature kOtherFormats[] = {{0, "QFI\xfb", "qcow2"},
                                        {0, "vhdxfile", "VHDX"},
                                        {0, "conectix", "VHD"}};
 
+/// Compressed files: what a download often is.
+constexpr Signature kCompressed[] = {{0, "\x1f\x8b", "gzip"},
+                                     {0,
+                                      "\xfd"
+                                      "7zXZ",
+                                      "xz"},
+                                     {0, "\x28\xb5\x2f\xfd", "zstd"},
+                                     {0, "BZh", "bzip2"},
+                                     {0, "\x04\x22\x4d\x18", "lz4"},
+                                     {0, "PK\x03\x04", "zip"},
+                                     {0, "7z\xbc\xaf\x27\x1c", "7z"}};
+
 bool holds(const File& file, u64 offset, std::string_view bytes) {
     std::array<u8, 16> found{};
     return file.read(offset, std::span(found).first(bytes.size())) &&
@@ -40,6 +52,11 @@ Expected<void> check_content(const DriveConfig& drive, const File& file, u64 siz
             return make_error(ErrorCode::kUnsupported,
                               "image '{}' is a {} image, and only raw images are read: convert it with "
                               "qemu-img convert -O raw",
+                              drive.file, format.name);
+    }
+    for (const Signature& format : kCompressed) {
+        if (size >= format.bytes.size() && holds(file, 0, format.bytes))
+            return make_error(ErrorCode::kUnsupported, "image '{}' is compressed ({}): unpack it first",
                               drive.file, format.name);
     }
     u64 sector = drive.cdrom ? 2048 : 512;
@@ -82,6 +99,17 @@ Expected<void> check_file(const std::string& file, const char* what) {
         return make_error(ErrorCode::kNotFound, "{} '{}' does not exist: check the path", what, file);
     if (status.type() == fs::file_type::directory)
         return make_error(ErrorCode::kInvalidArgument, "{} '{}' is a directory: name a file", what, file);
+    // Opening a FIFO would wait for its writer.
+    bool bytes = status.type() == fs::file_type::character && std::string_view(what) != "image";
+    if (status.type() != fs::file_type::regular && status.type() != fs::file_type::block && !bytes &&
+        fs::exists(status))
+        return make_error(ErrorCode::kInvalidArgument,
+                          "{} '{}' is {}: it must be a file or a disk, which can be read at any place", what,
+                          file,
+                          status.type() == fs::file_type::fifo        ? "a FIFO"
+                          : status.type() == fs::file_type::socket    ? "a socket"
+                          : status.type() == fs::file_type::character ? "a character device"
+                                                                      : "no file");
     auto opened = File::open(file, File::Mode::kReadOnly);
     if (!opened)
         return wrap_error(opened.error(), "{} '{}' cannot be read: check its permissions", what, file);

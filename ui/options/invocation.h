@@ -26,8 +26,10 @@ struct Invocation {
     std::optional<ChardevConfig> monitor;  ///< kind "null": -monitor none
     std::optional<ChardevConfig> qmp;
     TranslationLogConfig translation_log;
-    std::string note;  ///< told once nothing can be refused any more: errors stand alone
-    std::string help;  ///< text to print instead of running anything
+    bool daemonize = false;
+    std::string pid_file;            ///< holds the process id while it runs; empty: none
+    std::vector<std::string> notes;  ///< told once nothing can be refused any more: errors stand alone
+    std::string help;                ///< text to print instead of running anything
 };
 
 /// Names, default serial lines, display and monitor; checks images and combinations. `has_display`: a

@@ -1,13 +1,15 @@
 // SPDX-License-Identifier: MIT
 #include "ui/options/option_setters.h"
 
-#include "cpu/state/cpu_model.h"
+#include <algorithm>
+
 #include "mmu/page_types.h"
 #include "ui/options/char_option.h"
 #include "ui/options/drive_option.h"
 #include "ui/options/key_values.h"
 #include "ui/options/nic_option.h"
 #include "ui/options/size_text.h"
+#include "ui/options/value_lists.h"
 
 namespace shadowbox {
 
@@ -35,7 +37,9 @@ Expected<void> set_text(std::string& to, const std::string& value) {
 }  // namespace
 
 Expected<void> set_memory(MachineConfig& machine, const std::string& value) {
-    auto size = parse_size(value.starts_with("size=") ? value.substr(5) : value, kMiB);
+    KeyValues values(value, true);
+    auto size = parse_size(values.take("size").value_or(values.word()), kMiB);
+    if (auto ok = values.finish("-m", "size; memory cannot be added later"); !ok) return ok;
     if (!size) return tl::unexpected(size.error());
     if (*size < kMiB)
         return make_error(ErrorCode::kInvalidArgument, "'{}': a PC needs at least 1 MiB of memory", value);
@@ -45,23 +49,7 @@ Expected<void> set_memory(MachineConfig& machine, const std::string& value) {
     if (*size % kPageSize)
         return make_error(ErrorCode::kInvalidArgument, "'{}' is not a whole number of 4 KiB pages", value);
     machine.memory_bytes = *size;
-    return {};
-}
-
-Expected<void> set_vcpus(MachineConfig& machine, const std::string& value) {
-    auto number = parse_number(value.starts_with("cpus=") ? value.substr(5) : value);
-    if (!number) return tl::unexpected(number.error());
-    if (*number < 1 || *number > 64)
-        return make_error(ErrorCode::kInvalidArgument, "'{}': a guest has 1 to 64 CPUs", value);
-    machine.vcpus = static_cast<unsigned>(*number);
-    return {};
-}
-
-Expected<void> set_cpu(MachineConfig& machine, const std::string& value) {
-    if (value != "v2" && value != "v3" && value != "max")
-        return unknown("CPU model", value, std::string(kCpuModelNames));
-    if (auto model = find_cpu_model(value, false); !model) return tl::unexpected(model.error());
-    machine.cpu_model = value;
+    machine.memory_given = true;
     return {};
 }
 
@@ -115,7 +103,7 @@ Expected<void> set_fdb(MachineConfig& machine, const std::string& value) {
 }
 
 Expected<void> set_drive(MachineConfig& machine, const std::string& value) {
-    auto drive = parse_drive(value);
+    auto drive = parse_drive(value, &machine.notes);
     if (!drive) return tl::unexpected(drive.error());
     machine.drives.push_back(*drive);
     return {};
@@ -135,14 +123,42 @@ Expected<void> set_append(MachineConfig& machine, const std::string& value) {
     return {};
 }
 
+namespace {
+Expected<void> check_boot_order(const std::string& order) {
+    std::string sorted = order;
+    std::sort(sorted.begin(), sorted.end());
+    bool twice = std::adjacent_find(sorted.begin(), sorted.end()) != sorted.end();
+    if (order.empty() || twice || order.find_first_not_of("acdn") != std::string::npos)
+        return make_error(ErrorCode::kInvalidArgument,
+                          "'{}': write letters of a (floppy), c (disk), d (CD-ROM), n (network), each once",
+                          order);
+    return {};
+}
+}  // namespace
+
 Expected<void> set_boot(MachineConfig& machine, const std::string& value) {
     KeyValues values(value, true);
-    std::string order = values.take("order").value_or(values.word());
-    if (auto ok = values.finish("-boot", "order"); !ok) return ok;
-    if (order.empty() || order.find_first_not_of("acdn") != std::string::npos)
-        return make_error(ErrorCode::kInvalidArgument,
-                          "'{}': write letters of a (floppy), c (disk), d (CD-ROM), n (network)", order);
-    machine.boot_order = order;
+    auto named = values.take("order"), once = values.take("once"), wait = values.take("splash-time");
+    bool asked = named || once || wait;
+    std::string order = named.value_or(values.word());
+    auto menu = values.take_switch("menu", machine.boot_menu);
+    if (!menu) return tl::unexpected(menu.error());
+    if (auto ok = values.finish("-boot", "order, once, menu, splash-time"); !ok) return ok;
+    asked = asked || *menu != machine.boot_menu || value.find('=') != std::string::npos;
+    if (!order.empty() || !asked || named) {
+        if (auto ok = check_boot_order(order); !ok) return ok;
+        machine.boot_order = order;
+    }
+    if (once) {
+        if (auto ok = check_boot_order(*once); !ok) return ok;
+        machine.boot_once = *once;
+    }
+    machine.boot_menu = *menu;
+    if (wait) {
+        auto number = parse_number(*wait, 0xFFFF);
+        if (!number) return wrap_error(number.error(), "splash-time (milliseconds)");
+        machine.boot_menu_wait_ms = static_cast<u16>(*number);
+    }
     return {};
 }
 
@@ -200,34 +216,8 @@ Expected<void> set_nic(MachineConfig& machine, const std::string& value) {
     auto nic = parse_nic(value);
     if (!nic) return tl::unexpected(nic.error());
     machine.nic = *nic;
+    machine.nic_given = true;
     return {};
-}
-
-Expected<void> set_device(MachineConfig& machine, const std::string& value) {
-    KeyValues values(value, true);
-    const std::string& name = values.word();
-    if (name == "virtio-balloon-pci" || name == "virtio-rng-pci" || name == "virtio-serial-pci") {
-        values.take("id");
-        return values.finish("-device " + name, "id");
-    }
-    if (name == "virtconsole") {
-        auto chardev = values.take("chardev");
-        if (!chardev)
-            return make_error(ErrorCode::kInvalidArgument, "virtconsole has no chardev: write chardev=ID");
-        for (const char* key : {"id", "bus", "name"}) values.take(key);
-        if (auto ok = values.finish("-device virtconsole", "chardev, id, bus, name"); !ok) return ok;
-        return set_console(machine, "chardev:" + *chardev);
-    }
-    if (name != "isa-debug-exit")
-        return unknown("device", name,
-                       "isa-debug-exit, virtconsole, virtio-balloon-pci, virtio-rng-pci, virtio-serial-pci");
-    auto port = values.take_number("iobase", 0x501, 0xFFFC);
-    if (!port) return tl::unexpected(port.error());
-    auto size = values.take_number("iosize", 4, 4);
-    if (!size) return tl::unexpected(size.error());
-    values.take("id");
-    machine.debug_exit_port = static_cast<u16>(*port);
-    return values.finish("-device isa-debug-exit", "iobase, iosize, id");
 }
 
 // --- options of the process ---
@@ -257,6 +247,23 @@ Expected<void> set_nographic(CommandLine& line, const std::string&) {
 Expected<void> set_pool_table(CommandLine& line, const std::string&) {
     line.invocation.pool_table = true;
     return {};
+}
+Expected<void> set_daemonize(CommandLine& line, const std::string&) {
+    line.invocation.daemonize = true;
+    return {};
+}
+Expected<void> set_pid_file(CommandLine& line, const std::string& value) {
+    return set_text(line.invocation.pid_file, value);
+}
+Expected<void> set_nothing(CommandLine&, const std::string&) { return {}; }
+Expected<void> set_kvm(CommandLine& line, const std::string&) {
+    line.invocation.notes.push_back(
+        "-enable-kvm: no virtualization hardware is used; guest code is translated");
+    return {};
+}
+Expected<void> set_parallel(CommandLine&, const std::string& value) {
+    if (value == "none" || value == "null") return {};
+    return unknown("parallel port", value, "none");
 }
 Expected<void> set_icount(CommandLine& line, const std::string&) {
     line.invocation.host.icount = true;

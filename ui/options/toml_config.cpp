@@ -107,6 +107,11 @@ Expected<void> Reader::host(const toml::table& table, HostConfig& config) const 
             auto bytes = size(node, "pool");
             if (!bytes) return tl::unexpected(bytes.error());
             config.pool_bytes = *bytes;
+        } else if (key == "code-cache") {
+            auto bytes = size(node, "code-cache");
+            if (!bytes) return tl::unexpected(bytes.error());
+            if (*bytes < 1u << 20) return error(node, "code-cache: at least 1M");
+            config.code_cache_bytes = *bytes;
         } else if (key == "clock") {
             auto clock = text(node, "clock");
             if (!clock) return tl::unexpected(clock.error());
@@ -118,7 +123,7 @@ Expected<void> Reader::host(const toml::table& table, HostConfig& config) const 
                 return error(node, "seed: write a whole number");
             config.seed = static_cast<u64>(*node.value<i64>());
         } else {
-            return error(node, "unknown key '{}' in [host]; known: pool, clock, seed", key.str());
+            return error(node, "unknown key '{}' in [host]; known: pool, code-cache, clock, seed", key.str());
         }
     }
     return {};

@@ -3,6 +3,7 @@
 
 #include <algorithm>
 #include <chrono>
+#include <set>
 
 #include "core/log.h"
 #include "cpu/state/vcpu.h"
@@ -59,6 +60,7 @@ Expected<void> Session::build() {
         if (!display) return tl::unexpected(display.error());
         display_ = std::move(*display);
     }
+    tell_notes();
     if (invocation_.pool_table) pool_table_ = std::make_unique<PoolTable>(*host_);
     return {};
 }
@@ -85,15 +87,23 @@ Expected<void> Session::build_guests() {
         if (!serials) return wrap_error(serials.error(), "serial line of '{}'", machine.name);
         auto consoles = open_lines(machine, machine.consoles);
         if (!consoles) return wrap_error(consoles.error(), "virtio console of '{}'", machine.name);
-        std::size_t serial_count = serials->size();
-        auto vm = host_->add(machine, {std::move(*serials), std::move(*consoles)});
+        std::size_t serial_count = serials->size(), console_count = consoles->size();
+        CharBackends lines{std::move(*serials), std::move(*consoles)};
+        if (machine.debug_console) {
+            auto debug = open_lines(machine, {machine.debug_console->line});
+            if (!debug) return wrap_error(debug.error(), "debug console of '{}'", machine.name);
+            lines.debug_console = debug->front();
+        }
+        auto vm = host_->add(machine, std::move(lines));
         if (!vm) return tl::unexpected(vm.error());
         guests_.push_back({*vm, std::make_unique<GuestInput>(**vm)});
         for (std::size_t i = first_port; i < ports_.size(); ++i) {
             std::size_t number = i - first_port;
-            bool serial = number < serial_count;
-            ports_[i]->connect((*vm)->journal(), fmt::format("{}{}", serial ? "serial" : "console",
-                                                             serial ? number : number - serial_count));
+            std::string name = number < serial_count ? fmt::format("serial{}", number)
+                               : number < serial_count + console_count
+                                   ? fmt::format("console{}", number - serial_count)
+                                   : "debug-console";
+            ports_[i]->connect((*vm)->journal(), name);
         }
         (*vm)->set_observer([this, id = (*vm)->id()](VmEvent event) { vm_event(id, event); });
     }
@@ -184,13 +194,20 @@ int Session::run() {
         wanted = stop_requests_ == 0 && !quit_;
     }
     if (wanted) {
-        if (!invocation_.note.empty()) spdlog::info("{}", invocation_.note);
         host_->start_all();
         wait_until_ended();
     }
     host_->stop_all();
     report();
     return exit_status();
+}
+
+void Session::tell_notes() const {
+    for (const std::string& note : invocation_.notes) spdlog::info("{}", note);
+    std::set<std::string> told;  // what one option said to all guests is said once
+    for (const MachineConfig& machine : invocation_.machines)
+        for (const std::string& note : machine.notes)
+            if (told.insert(note).second) spdlog::warn("{}", note);
 }
 
 void Session::press_power_buttons() {

@@ -50,6 +50,7 @@ class Session final : public ProcessControl {
     void wait_for_callers();
     void wait_until_ended();
     void stop_requested();
+    void tell_notes() const;
     void press_power_buttons();
     void vm_event(VmId id, VmEvent event);
     void report();

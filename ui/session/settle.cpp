@@ -7,6 +7,7 @@
 #include "core/log.h"
 #include "mmu/page_types.h"
 #include "ui/options/char_option.h"
+#include "ui/options/device_option.h"
 #include "ui/options/image_check.h"
 #include "ui/options/invocation.h"
 #include "ui/options/size_text.h"
@@ -14,6 +15,9 @@
 namespace shadowbox {
 
 namespace {
+
+/// A system on a disk wants more than a kernel with its initial RAM disk.
+constexpr u64 kMemoryForDisks = u64{512} << 20;
 
 void settle_names(std::vector<MachineConfig>& machines) {
     std::set<std::string> taken;
@@ -50,6 +54,11 @@ Expected<bool> settle_serials(Invocation& invocation, bool stdio_by_default) {
             if (!parsed) return wrap_error(parsed.error(), "-device virtconsole");
             any_stdio |= parsed->kind == "stdio";
         }
+        if (machine.debug_console) {
+            auto parsed = parse_char_spec(machine.debug_console->line.spec, machine.chardevs);
+            if (!parsed) return wrap_error(parsed.error(), "-debugcon");
+            any_stdio |= parsed->kind == "stdio";
+        }
         for (CharConfig& serial : machine.serials) {
             auto parsed = parse_char_spec(serial.spec, machine.chardevs);
             if (!parsed) return wrap_error(parsed.error(), "-serial");
@@ -77,8 +86,8 @@ void settle_display(Invocation& invocation, bool has_display) {
         invocation.display = DisplayKind::kSdl;
     } else {
         invocation.display = DisplayKind::kNone;
-        invocation.note =
-            "no display: running without a window, serial line on this terminal (Ctrl-A h helps)";
+        invocation.notes.push_back(
+            "no display: running without a window, serial line on this terminal (Ctrl-A h helps)");
     }
 }
 
@@ -86,6 +95,10 @@ void settle_display(Invocation& invocation, bool has_display) {
 
 Expected<void> settle(Invocation& invocation, bool has_display) {
     settle_names(invocation.machines);
+    for (MachineConfig& machine : invocation.machines) {
+        if (auto ok = plug_devices(machine); !ok) return ok;
+        if (!machine.memory_given && !machine.drives.empty()) machine.memory_bytes = kMemoryForDisks;
+    }
     if (invocation.snapshot)
         for (MachineConfig& machine : invocation.machines)
             for (DriveConfig& drive : machine.drives) drive.snapshot = true;
@@ -99,15 +112,17 @@ Expected<void> settle(Invocation& invocation, bool has_display) {
                           "use -nographic");
     settle_display(invocation, has_display);
     bool headless = invocation.display == DisplayKind::kNone;
-    bool default_stdio =
-        headless && std::all_of(invocation.machines.begin(), invocation.machines.end(),
-                                [](const MachineConfig& machine) { return machine.serials.empty(); });
+    bool default_stdio = headless && !invocation.daemonize &&
+                         std::all_of(invocation.machines.begin(), invocation.machines.end(),
+                                     [](const MachineConfig& machine) { return machine.serials.empty(); });
     bool monitor_on_stdio = invocation.monitor && invocation.monitor->kind == "stdio";
     bool qmp_on_stdio = invocation.qmp && invocation.qmp->kind == "stdio";
-    auto stdio =
-        settle_serials(invocation, headless && !qmp_on_stdio && (invocation.nographic || !monitor_on_stdio));
+    auto stdio = settle_serials(invocation, headless && !invocation.daemonize && !qmp_on_stdio &&
+                                                (invocation.nographic || !monitor_on_stdio));
     if (!stdio) return tl::unexpected(stdio.error());
-    if (!invocation.monitor && *stdio && (invocation.nographic || default_stdio))
+    bool bare = std::all_of(invocation.machines.begin(), invocation.machines.end(),
+                            [](const MachineConfig& machine) { return machine.no_defaults; });
+    if (!invocation.monitor && !bare && *stdio && (invocation.nographic || default_stdio))
         invocation.monitor = ChardevConfig{"", "stdio", "", "", ""};
     monitor_on_stdio = invocation.monitor && invocation.monitor->kind == "stdio";
     if (qmp_on_stdio && (monitor_on_stdio || *stdio))
@@ -121,6 +136,13 @@ Expected<void> settle(Invocation& invocation, bool has_display) {
             machine.triple_fault = TripleFaultAction::kFreeze;
     auto given = [](const std::optional<ChardevConfig>& line) { return line && line->kind != "null"; };
     invocation.host.attended = given(invocation.monitor) || given(invocation.qmp);
+    if (invocation.daemonize && (*stdio || monitor_on_stdio || qmp_on_stdio))
+        return make_error(
+            ErrorCode::kInvalidArgument,
+            "-daemonize leaves no terminal for {}: write -display none -serial file:PATH or none",
+            *stdio ? "a serial line" : "a monitor");
+    if (invocation.daemonize && invocation.display == DisplayKind::kSdl)
+        return make_error(ErrorCode::kInvalidArgument, "-daemonize has no window: add -display none");
     return {};
 }
 

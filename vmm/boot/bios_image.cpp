@@ -47,14 +47,21 @@ Expected<void> load_bios(VirtualMachine& vm) {
                           path, bytes->size());
     Ppn top((u64{1} << 32) / kPageSize - bytes->size() / kPageSize);
     if (auto mapped = vm.memory().map_rom(top, *bytes); !mapped) return mapped;
-    if (auto shown = vm.board().set_bios_image(*bytes); !shown) return shown;
+    return vm.board().set_bios_image(*bytes);
+}
 
+void fill_fw_cfg(VirtualMachine& vm) {
+    const MachineConfig& config = vm.config();
     FwCfg& fw = vm.board().fw_cfg;
     fw.add_u64(FwCfgKey::kRamSize, config.memory_bytes);
     fw.add_u16(FwCfgKey::kCpus, static_cast<u16>(config.vcpus));
     fw.add_u16(FwCfgKey::kMaxCpus, static_cast<u16>(config.vcpus));
     fw.add_u16(FwCfgKey::kNographic, 0);
-    fw.add_u16(FwCfgKey::kBootMenu, 0);
+    fw.add_u16(FwCfgKey::kBootMenu, config.boot_menu ? 1 : 0);
+    if (config.boot_menu_wait_ms) {
+        u16 wait = *config.boot_menu_wait_ms;
+        fw.add_file("etc/boot-menu-wait", {static_cast<u8>(wait), static_cast<u8>(wait >> 8)});
+    }
     fw.add_u32(FwCfgKey::kIrq0Override, 1);
     fw.add_u64(FwCfgKey::kNuma, 0);
     fw.add_file("etc/e820", e820_file(config.memory_bytes));
@@ -66,7 +73,6 @@ Expected<void> load_bios(VirtualMachine& vm) {
     fw.add_file("etc/table-loader", acpi_loader_script(boot.acpi));
     fw.add_file("etc/smbios/smbios-tables", boot.smbios.structures);
     fw.add_file("etc/smbios/smbios-anchor", boot.smbios.entry_point);
-    return {};
 }
 
 }  // namespace shadowbox

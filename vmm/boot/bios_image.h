@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
-// PC firmware from a file: finds SeaBIOS where Debian installs it (or what -bios names), maps it below 4 GiB
-// and in the BIOS segment, and fills fw_cfg with what it asks for.
+// PC firmware from a file: finds SeaBIOS where Debian installs it (or what -bios names) and maps it below
+// 4 GiB and in the BIOS segment. fw_cfg is filled with and without it: kernels read it too.
 #pragma once
 
 #include "core/error.h"
@@ -10,5 +10,7 @@ namespace shadowbox {
 class VirtualMachine;
 
 Expected<void> load_bios(VirtualMachine& vm);
+/// What firmware and kernels ask of fw_cfg, from the machine's configuration and its boot_image().
+void fill_fw_cfg(VirtualMachine& vm);
 
 }  // namespace shadowbox

@@ -1,6 +1,9 @@
 // SPDX-License-Identifier: MIT
 #include "vmm/boot/firmware.h"
 
+#include <array>
+
+#include "bios/bios_data_area.h"
 #include "bios/linux_boot.h"
 #include "core/host/file.h"
 #include "core/log.h"
@@ -17,6 +20,8 @@ namespace shadowbox {
 
 namespace {
 
+constexpr u32 kApicSpurious = 0xF0, kApicLint0 = 0x350, kApicLint1 = 0x360;
+constexpr u64 kLargestElf = u64{1} << 32;
 constexpr u16 kCode64 = 0xA09B, kCode32 = 0xC09B, kData = 0xC093;
 
 void set_boot_state(Vcpu& vcpu, const BootState& state) {
@@ -29,7 +34,12 @@ void set_boot_state(Vcpu& vcpu, const BootState& state) {
     vcpu.gpr[kRsi] = state.rsi;
     vcpu.gpr[kRbx] = state.rbx;
     vcpu.gpr[kRax] = state.rax;
+    vcpu.x87 = {};  // as behind FNINIT
     vcpu.cr0 = cr0::kPE | cr0::kET | cr0::kNE;
+    // Virtual wire mode: the 8259's interrupts through LINT0, NMI through LINT1 (MP specification 3.6.2.2).
+    vcpu.apic->mmio_write(kApicSpurious, 0x1FF);
+    vcpu.apic->mmio_write(kApicLint0, 0x8700);
+    vcpu.apic->mmio_write(kApicLint1, 0x8400);
     if (state.long_mode) {
         vcpu.cr0 |= cr0::kPG | cr0::kWP;
         vcpu.cr4 = cr4::kPAE;
@@ -41,10 +51,22 @@ void set_boot_state(Vcpu& vcpu, const BootState& state) {
     vcpu.update_mode();
 }
 
-/// ACPI and SMBIOS tables in the F segment, for kernels that boot without firmware.
+/// BIOS data areas, and ACPI and SMBIOS tables in the F segment, for kernels that boot without firmware.
 bool place_tables(VirtualMachine& vm) {
     BootImage& boot = vm.boot_image();
     SmbiosTables smbios = boot.smbios;
+    BiosDataMachine data;
+    static constexpr u16 kPorts[] = {layout::kSerial0.first, layout::kSerial1.first, layout::kSerial2.first,
+                                     layout::kSerial3.first};
+    data.serial_ports = std::span(kPorts).first(std::min(vm.board().serials.size(), std::size(kPorts)));
+    for (const DriveConfig& drive : vm.config().drives) {
+        data.floppies += drive.interface == DriveInterface::kFloppy;
+        data.hard_disks += drive.interface != DriveInterface::kFloppy && !drive.cdrom;
+    }
+    data.text_mode = vm.board().has_text_font();
+    if (!vm.memory().write(Gpa(kBiosDataArea), make_bios_data_area(data)) ||
+        !vm.memory().write(Gpa(kExtendedBiosData), make_extended_bios_data()))
+        return false;
     link_smbios(smbios, BootImage::kSmbiosAddress + 32);
     return vm.memory().write(Gpa(BootImage::kRsdpAddress),
                              make_rsdp(BootImage::kAcpiAddress + boot.acpi.rsdt)) &&
@@ -53,14 +75,33 @@ bool place_tables(VirtualMachine& vm) {
            vm.memory().write(Gpa(BootImage::kAcpiAddress), link_acpi(boot.acpi, BootImage::kAcpiAddress));
 }
 
+/// Looks at the size first: what cannot fit in the guest is not read. An ELF file may be larger than what
+/// is loaded of it.
+Expected<std::vector<u8>> read_boot_file(const std::string& path, const char* what, u64 memory_bytes) {
+    auto file = File::open(path, File::Mode::kReadOnly);
+    if (!file) return wrap_error(file.error(), "cannot read the {}", what);
+    auto size = file->size();
+    if (!size) return wrap_error(size.error(), "cannot read the {}", what);
+    std::array<u8, 4> magic{};
+    if (*size >= magic.size()) (void)file->read(0, magic);
+    bool elf = magic == std::array<u8, 4>{0x7F, 'E', 'L', 'F'};
+    if (*size > memory_bytes && !(elf && *size <= kLargestElf))
+        return make_error(ErrorCode::kInvalidArgument,
+                          "the {} '{}' has {} MiB, the guest only {}: raise -m, or name another file", what,
+                          path, *size >> 20, memory_bytes >> 20);
+    std::vector<u8> bytes(*size);
+    if (auto done = file->read(0, bytes); !done) return wrap_error(done.error(), "cannot read the {}", what);
+    return bytes;
+}
+
 Expected<void> read_kernel(VirtualMachine& vm) {
     const MachineConfig& config = vm.config();
-    auto kernel = File::read_all(config.kernel);
-    if (!kernel) return wrap_error(kernel.error(), "cannot read the kernel");
+    auto kernel = read_boot_file(config.kernel, "kernel", config.memory_bytes);
+    if (!kernel) return tl::unexpected(kernel.error());
     std::vector<u8> initrd;
     if (!config.initrd.empty()) {
-        auto bytes = File::read_all(config.initrd);
-        if (!bytes) return wrap_error(bytes.error(), "cannot read the initrd");
+        auto bytes = read_boot_file(config.initrd, "initrd", config.memory_bytes);
+        if (!bytes) return tl::unexpected(bytes.error());
         initrd = std::move(*bytes);
     }
     if (is_bzimage(*kernel)) {
@@ -74,12 +115,61 @@ Expected<void> read_kernel(VirtualMachine& vm) {
     auto image = std::make_shared<ElfKernel>();
     image->kernel = std::move(*kernel);
     image->command_line = config.append;
+    image->name = config.kernel;
     if (!config.initrd.empty()) image->modules.push_back({std::move(initrd), config.initrd});
     if (elf_boot_protocol(image->kernel) == ElfBoot::kNone) {
         return make_error(ErrorCode::kUnsupported,
                           "cannot boot '{}': neither a bzImage, a PVH nor a multiboot kernel", config.kernel);
     }
+    if (auto ok = check_elf_kernel(*image, config.memory_bytes); !ok)
+        return wrap_error(ok.error(), "cannot boot '{}'", config.kernel);
     vm.boot_image().elf_kernel = std::move(image);
+    return {};
+}
+
+std::array<u8, 3> cmos_boot_order(const std::string& letters) {
+    static constexpr std::string_view kLetters = "acdn";  // 1 to 4 in CMOS
+    std::array<u8, 3> order{};
+    for (std::size_t i = 0; i < std::min(letters.size(), order.size()); ++i)
+        order[i] = static_cast<u8>(kLetters.find(letters[i]) + 1);
+    return order;
+}
+
+void configure_cmos(VirtualMachine& vm) {
+    const MachineConfig& config = vm.config();
+    CmosConfiguration cmos;
+    cmos.ram_below_4g = std::min<u64>(config.memory_bytes, layout::kPciHole.first);
+    cmos.ram_above_4g = config.memory_bytes - cmos.ram_below_4g;
+    cmos.cpus = config.vcpus;
+    for (unsigned i = 0; i < 2; ++i) cmos.floppy_types[i] = vm.board().floppy.drive(i).cmos_type();
+    const std::string& order = config.boot_once.empty() ? config.boot_order : config.boot_once;
+    if (!order.empty()) cmos.boot_order = cmos_boot_order(order);
+    vm.board().rtc.configure(cmos);
+}
+
+/// -boot once= holds for the first start.
+void restore_boot_order(VirtualMachine& vm) {
+    const MachineConfig& config = vm.config();
+    bool again = std::exchange(vm.boot_image().started, true);
+    if (!again || config.boot_once.empty()) return;
+    vm.board().rtc.set_boot_order(config.boot_order.empty() ? CmosConfiguration{}.boot_order
+                                                            : cmos_boot_order(config.boot_order));
+}
+
+/// -fw_cfg: what the user wants the guest to find, in Linux below /sys/firmware/qemu_fw_cfg/by_name.
+Expected<void> add_fw_cfg_files(VirtualMachine& vm) {
+    constexpr u64 kLargest = u64{256} << 20;
+    for (const FwCfgFile& item : vm.config().fw_cfg_files) {
+        std::vector<u8> bytes(item.text.begin(), item.text.end());
+        if (!item.file.empty()) {
+            auto read = File::read_all(item.file, kLargest);
+            if (!read) return wrap_error(read.error(), "-fw_cfg {}", item.name);
+            bytes = std::move(*read);
+        }
+        if (!vm.board().fw_cfg.add_file(item.name, std::move(bytes)))
+            return make_error(ErrorCode::kInvalidArgument,
+                              "-fw_cfg {}: the name is taken or longer than 55 characters", item.name);
+    }
     return {};
 }
 
@@ -87,24 +177,35 @@ Expected<void> read_kernel(VirtualMachine& vm) {
 
 Expected<void> prepare_firmware(VirtualMachine& vm) {
     const MachineConfig& config = vm.config();
-    CmosConfiguration cmos;
-    cmos.ram_below_4g = std::min<u64>(config.memory_bytes, layout::kPciHole.first);
-    cmos.ram_above_4g = config.memory_bytes - cmos.ram_below_4g;
-    cmos.cpus = config.vcpus;
-    vm.board().rtc.configure(cmos);
+    configure_cmos(vm);
     BootImage& boot = vm.boot_image();
     boot.acpi = build_acpi({.vcpus = config.vcpus});
     SmbiosMachine machine{config.memory_bytes, config.vcpus, {}, config.name};
     SeededRandom random(vm.host().entropy() ^ 0x5EED);
     for (u8& byte : machine.uuid) byte = static_cast<u8>(random.next());
+    if (config.uuid) {
+        // SMBIOS 2.6 and up: the first three fields are little-endian (SMBIOS 3.0, 7.2.1).
+        static constexpr u8 kOrder[16] = {3, 2, 1, 0, 5, 4, 7, 6, 8, 9, 10, 11, 12, 13, 14, 15};
+        for (unsigned i = 0; i < 16; ++i) machine.uuid[i] = (*config.uuid)[kOrder[i]];
+        vm.board().fw_cfg.add_bytes(FwCfgKey::kUuid, {config.uuid->begin(), config.uuid->end()});
+    }
+    if (auto ok = add_fw_cfg_files(vm); !ok) return ok;
     boot.smbios = build_smbios(machine);
+    fill_fw_cfg(vm);
     if (config.kernel.empty()) return load_bios(vm);
     return read_kernel(vm);
 }
 
 void start_firmware(VirtualMachine& vm) {
-    const BootImage& boot = vm.boot_image();
-    if (!boot.direct()) return;
+    restore_boot_order(vm);
+    BootImage& boot = vm.boot_image();
+    if (vm.config().kernel.empty()) return;
+    if (!boot.direct()) {
+        if (auto read = read_kernel(vm); !read) {
+            spdlog::error("[{}] {}", vm.name(), read.error().text());
+            return;
+        }
+    }
     vm.board().set_up_without_firmware();
     bool placed = place_tables(vm);
     auto state = boot.linux_image ? load_linux(*boot.linux_image, vm.memory(), vm.config().memory_bytes,
@@ -121,6 +222,9 @@ void start_firmware(VirtualMachine& vm) {
     if (boot.linux_image && vm.board().has_text_font())
         (void)vm.memory().write(Gpa(state->rsi), text_screen_info());
     set_boot_state(vm.vcpu(0), *state);
+    // In the guest's memory now. A reset reads the files again, which costs less than to keep them.
+    boot.linux_image.reset();
+    boot.elf_kernel.reset();
 }
 
 }  // namespace shadowbox

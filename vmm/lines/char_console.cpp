@@ -3,7 +3,9 @@
 
 #include <algorithm>
 #include <array>
+#include <cerrno>
 #include <chrono>
+#include <cstring>
 
 #include "core/host/thread.h"
 #include "core/log.h"
@@ -262,10 +264,13 @@ void CharConsole::writer_main() {
         text.swap(queue_);
         changed_.notify_all();
         lock.unlock();
+        errno = 0;
         bool gone = write_out({reinterpret_cast<const u8*>(text.data()), text.size()});
+        int problem = errno;
         lock.lock();
         if (gone && !std::exchange(reader_gone_, true))
-            spdlog::warn("standard output is closed: serial output is lost");
+            spdlog::warn("cannot write to standard output: {}: serial output is lost",
+                         problem && problem != EPIPE ? std::strerror(problem) : "its reader is gone");
         if (reader_gone_) queue_.clear();
     }
 }

@@ -22,6 +22,15 @@ class CharLine {
     void on_input(Input input) { input_ = std::move(input); }
     /// Called when somebody connects; before open().
     void on_connect(std::function<void()> connected) { connected_ = std::move(connected); }
+    /// Called when that connection ends, and when output that blocked() saw has left; before open().
+    void on_disconnect(std::function<void()> disconnected) { disconnected_ = std::move(disconnected); }
+    void on_drained(std::function<void()> drained) { drained_ = std::move(drained); }
+    /// Whether so much output waits for its reader that more should not be made. True means that on_drained's
+    /// or on_disconnect's call will come.
+    virtual bool blocked() { return false; }
+    /// Numbers connections, so that output for one never reaches the next.
+    virtual u64 connection() { return 0; }
+    virtual void send_to(u64 connection, std::span<const u8> bytes) { send(bytes); }
     /// Starts listening for input.
     virtual void open() {}
     /// After this no input is told any more.
@@ -41,9 +50,16 @@ class CharLine {
         if (connected_) connected_();
     }
 
+    void tell_disconnected() {
+        if (disconnected_) disconnected_();
+    }
+    void tell_drained() {
+        if (drained_) drained_();
+    }
+
  private:
     Input input_;
-    std::function<void()> connected_;
+    std::function<void()> connected_, disconnected_, drained_;
 };
 
 }  // namespace shadowbox

@@ -1,6 +1,11 @@
 // SPDX-License-Identifier: MIT
 #include "vmm/lines/char_open.h"
 
+#include <cerrno>
+#include <cstring>
+#include <utility>
+
+#include "core/log.h"
 #include "vmm/lines/char_socket.h"
 
 namespace shadowbox {
@@ -10,11 +15,16 @@ namespace {
 /// Output only.
 class FileLine final : public CharLine {
  public:
-    explicit FileLine(Stream file) : file_(std::move(file)) {}
-    void send(std::span<const u8> bytes) override { file_.write(bytes); }
+    FileLine(Stream file, std::string path) : file_(std::move(file)), path_(std::move(path)) {}
+    void send(std::span<const u8> bytes) override {
+        if (file_.write(bytes).ended && !std::exchange(told_, true))
+            spdlog::warn("cannot write to '{}': {}; output is being lost", path_, std::strerror(errno));
+    }
 
  private:
     Stream file_;
+    std::string path_;
+    bool told_ = false;
 };
 
 Expected<Stream> open_socket(const ChardevConfig& config) {
@@ -34,7 +44,7 @@ Expected<OpenedChar> open_char(const ChardevConfig& config, PollLoop& loop, Char
     } else if (config.kind == "file") {
         auto file = Stream::create_file(config.path);
         if (!file) return tl::unexpected(file.error());
-        opened.line = std::make_unique<FileLine>(std::move(*file));
+        opened.line = std::make_unique<FileLine>(std::move(*file), config.path);
     } else if (config.kind == "socket") {
         auto socket = open_socket(config);
         if (!socket) return tl::unexpected(socket.error());

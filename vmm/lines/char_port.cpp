@@ -2,7 +2,11 @@
 #include "vmm/lines/char_port.h"
 
 #include <algorithm>
+#include <cerrno>
+#include <cstring>
+#include <utility>
 
+#include "core/log.h"
 #include "vmm/journal/journal.h"
 
 namespace shadowbox {
@@ -29,7 +33,8 @@ void CharPort::disconnect() {
 }
 
 void CharPort::write(std::span<const u8> bytes) {
-    if (log_) log_.write(bytes);
+    if (log_ && log_.write(bytes).ended && !std::exchange(log_told_, true))
+        spdlog::warn("cannot write a serial line's logfile: {}; output is being lost", std::strerror(errno));
     if (line_) line_->send(bytes);
 }
 

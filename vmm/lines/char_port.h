@@ -39,6 +39,7 @@ class CharPort final : public CharBackend {
 
     std::unique_ptr<CharLine> line_;
     Stream log_;
+    bool log_told_ = false;
     Journal* journal_ = nullptr;
     unsigned source_ = 0;
     std::deque<u8> waiting_;  // guarded by the device lock

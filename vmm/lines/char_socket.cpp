@@ -68,6 +68,7 @@ void SocketLine::attach(Stream stream) {
         peer_ = std::move(stream);
         queue_.clear();
         hang_up_ = false;
+        ++connection_;
         peer_watch_ = loop_.watch(peer_.descriptor(), !held_, false,
                                   [this](bool readable, bool writable) { ready(readable, writable); });
         connected_.notify_all();
@@ -76,25 +77,32 @@ void SocketLine::attach(Stream stream) {
 }
 
 void SocketLine::detach() {
-    std::lock_guard lock(mutex_);
-    if (peer_watch_) loop_.unwatch(std::exchange(peer_watch_, 0));
-    peer_.close();
-    queue_.clear();
-    if (listener_watch_) loop_.change(listener_watch_, true, false);
+    {
+        std::lock_guard lock(mutex_);
+        if (peer_watch_) loop_.unwatch(std::exchange(peer_watch_, 0));
+        peer_.close();
+        queue_.clear();
+        held_ = tell_drained_ = false;  // whoever held it did so for this caller
+        if (listener_watch_) loop_.change(listener_watch_, true, false);
+    }
+    tell_disconnected();
 }
 
 void SocketLine::ready(bool readable, bool writable) {
     std::array<u8, 4096> bytes;
     StreamResult result;
+    bool drained = false;
     {
         std::lock_guard lock(mutex_);
         if (!peer_) return;
         if (writable) flush_locked();
+        if (queue_.size() <= kBlockedAbove) drained = std::exchange(tell_drained_, false);
         if (hang_up_ && queue_.empty())
             result.ended = true;
         else if (readable)
             result = peer_.read(bytes);
     }
+    if (drained) tell_drained();
     if (result.bytes) tell_input(std::span(bytes).first(result.bytes));
     if (result.ended) detach();
 }
@@ -117,10 +125,31 @@ void SocketLine::update_watch_locked() {
 
 void SocketLine::send(std::span<const u8> bytes) {
     std::lock_guard lock(mutex_);
+    send_locked(bytes);
+}
+
+void SocketLine::send_to(u64 connection, std::span<const u8> bytes) {
+    std::lock_guard lock(mutex_);
+    if (connection == connection_) send_locked(bytes);
+}
+
+u64 SocketLine::connection() {
+    std::lock_guard lock(mutex_);
+    return connection_;
+}
+
+bool SocketLine::blocked() {
+    std::lock_guard lock(mutex_);
+    tell_drained_ = peer_ && queue_.size() > kBlockedAbove;
+    return tell_drained_;
+}
+
+/// One message may go beyond the limit, so that a long answer arrives whole.
+void SocketLine::send_locked(std::span<const u8> bytes) {
     if (!peer_) return;
-    if (queue_.size() + bytes.size() > kMostQueued) {
+    if (queue_.size() > kMostQueued) {
         if (!std::exchange(dropped_, true))
-            spdlog::warn("a socket's reader does not keep up: serial output is being dropped");
+            spdlog::warn("a socket's reader does not keep up: output is being dropped");
         return;
     }
     queue_.insert(queue_.end(), bytes.begin(), bytes.end());

@@ -25,10 +25,15 @@ class SocketLine final : public CharLine {
     void hold_input(bool hold) override;
     bool wait_connected(const std::function<bool()>& give_up) override;
     void hang_up() override;
+    bool blocked() override;
+    u64 connection() override;
+    void send_to(u64 connection, std::span<const u8> bytes) override;
     u16 local_port() const { return listener_.local_port(); }
 
  private:
-    static constexpr std::size_t kMostQueued = 4 << 20;
+    /// What is more is dropped; what blocked() calls blocked.
+    static constexpr std::size_t kMostQueued = 4 << 20, kBlockedAbove = 64 << 10;
+    void send_locked(std::span<const u8> bytes);
     void caller_waits();
     void ready(bool readable, bool writable);
     void attach(Stream stream);
@@ -45,7 +50,8 @@ class SocketLine final : public CharLine {
     Stream peer_;
     unsigned peer_watch_ = 0;
     std::deque<u8> queue_;
-    bool held_ = false, dropped_ = false, open_ = false, hang_up_ = false;
+    bool held_ = false, dropped_ = false, open_ = false, hang_up_ = false, tell_drained_ = false;
+    u64 connection_ = 0;
 };
 
 }  // namespace shadowbox

@@ -90,11 +90,10 @@ void Board::wire(const MachineConfig& config, const BoardPlugs& plugs, GuestMemo
     claim(layout::kApmControl, acpi.apm_ports(), "apm");
     claim(layout::kGpe0, acpi.gpe_ports(), "gpe0");
     claim(layout::kPost, debug.post_code(), "post");
-    claim(layout::kDebugConsole, debug.console(), "debug-console");
+    bool moved = config.debug_console && config.debug_console->port == layout::kDebugConsole.first;
+    if (!moved) claim(layout::kDebugConsole, debug.console(), "debug-console");
     claim(layout::kFwCfg, fw_cfg.ports(), "fw-cfg");
     claim(layout::kFwCfgDma, fw_cfg.dma_ports(), "fw-cfg");
-    if (config.debug_exit_port)
-        VM_CHECK(ports.add(*config.debug_exit_port, 4, debug.exit_device(), "debug-exit"));
     static constexpr layout::PortRange kSerials[] = {layout::kSerial0, layout::kSerial1, layout::kSerial2,
                                                      layout::kSerial3};
     for (unsigned i = 0; i < serials.size(); ++i) claim(kSerials[i], *serials[i], "serial");
@@ -107,9 +106,11 @@ void Board::wire(const MachineConfig& config, const BoardPlugs& plugs, GuestMemo
     claim(layout::kFloppyDirection, floppy.direction_port(), "floppy");
     claim(layout::kPciConfigAddress, host_bridge.address_ports(), "pci");
     claim(layout::kPciConfigData, host_bridge.data_ports(), "pci");
-    claim(layout::kVga, vga.ports(), "vga");
-    claim(layout::kVbeDispi, vga.dispi_ports(), "vga");
-    VM_CHECK(mmio.add(Gpa(layout::kVgaWindow.first), layout::kVgaWindow.size, vga.window(), "vga"));
+    if (config.vga) {
+        claim(layout::kVga, vga.ports(), "vga");
+        claim(layout::kVbeDispi, vga.dispi_ports(), "vga");
+        VM_CHECK(mmio.add(Gpa(layout::kVgaWindow.first), layout::kVgaWindow.size, vga.window(), "vga"));
+    }
 
     pci.set_pirq_wires([this](unsigned pirq) { return isa_bridge.pirq_line(pirq); });
     auto function = [this](unsigned slot, unsigned number, PciDevice& device) {
@@ -120,13 +121,18 @@ void Board::wire(const MachineConfig& config, const BoardPlugs& plugs, GuestMemo
     function(1, 0, isa_bridge);
     function(1, 1, ide);
     function(1, 3, power_function);
-    function(2, 0, vga);
+    if (config.vga) function(2, 0, vga);
     if (plugs.network) {
         net = std::make_unique<VirtioNet>(plugs.network, plugs.mac, memory, apics);
         function(3, 0, *net);
     }
-    function(4, 0, balloon);
-    function(5, 0, rng);
+    if (config.balloon) function(4, 0, balloon);
+    if (config.random) function(5, 0, rng);
+    // Last of the ports: those that the user places.
+    if (config.debug_console) plug_debug_console(*config.debug_console, plugs.debug_console);
+    if (config.debug_exit_port && !ports.add(*config.debug_exit_port, 4, debug.exit_device(), "debug-exit"))
+        conflict_ = fmt::format("isa-debug-exit: ports {:#x} to {:#x} are taken by another device",
+                                *config.debug_exit_port, *config.debug_exit_port + 3);
     if (plugs.drives) plug_drives(*plugs.drives, memory, apics);
     for (CharBackend* line : plugs.consoles) {
         consoles.push_back(std::make_unique<VirtioConsole>(fmt::format("virtio-console{}", consoles.size()),
@@ -135,12 +141,24 @@ void Board::wire(const MachineConfig& config, const BoardPlugs& plugs, GuestMemo
     }
 }
 
+/// QEMU's isa-debugcon: reads as its own port's number, so that a guest can tell it is there.
+void Board::plug_debug_console(const DebugConsoleConfig& config, CharBackend* line) {
+    debug_console_ = std::make_unique<PortFunctions>([](u16, unsigned) { return u32{0xE9}; },
+                                                     [line](u16, unsigned, u32 value) {
+                                                         u8 byte = static_cast<u8>(value);
+                                                         if (line) line->write({&byte, 1});
+                                                     });
+    if (!ports.add(config.port, 1, *debug_console_, "debug-console"))
+        conflict_ = fmt::format("the debug console: port {:#x} is taken by another device", config.port);
+}
+
 void Board::plug_drives(std::vector<Drive>& drives, GuestMemory& memory, ApicMessageSink& apics) {
     for (Drive& drive : drives) {
         std::string serial =
             fmt::format("SB{:05}", static_cast<int>(drive.config.interface) * 100 + drive.index);
         unsigned number = static_cast<unsigned>(drive.index);
         switch (drive.config.interface) {
+            case DriveInterface::kNone: break;
             case DriveInterface::kFloppy: floppy.insert(number, drive.backend.get()); break;
             case DriveInterface::kIde:
                 if (drive.config.cdrom)
@@ -166,6 +184,21 @@ void Board::set_up_without_firmware() {
     set_up_pci(pci);
     if (has_text_font()) set_text_mode(ports, mmio, font_);
     pic.elcr_ports().port_write(1, 1, kPirqElcr);
+    // The 8259 pair at vectors 08H and 70H with the timer, the keyboard, the clock and the mouse let through,
+    // and the timer at its slowest: 18.2 ticks a second (IBM PC AT Technical Reference, BIOS listing).
+    for (auto [chip, vector, wiring, mask] :
+         {std::tuple<PortHandler*, u8, u8, u8>{&pic.master_ports(), 0x08, 0x04, 0xB8},
+          {&pic.slave_ports(), 0x70, 0x02, 0x8E}}) {
+        chip->port_write(0, 1, 0x11);
+        for (u8 word : {vector, wiring, u8{0x01}, mask}) chip->port_write(1, 1, word);
+    }
+    pit.port_write(3, 1, 0x34);
+    pit.port_write(0, 1, 0), pit.port_write(0, 1, 0);
+}
+
+Expected<void> Board::wired() const {
+    if (conflict_.empty()) return {};
+    return make_error(ErrorCode::kInvalidArgument, "{}; choose another iobase=", conflict_);
 }
 
 void Board::reset() {

@@ -54,6 +54,7 @@ struct BoardHooks {
 /// What is plugged into the board from outside; all outlive it.
 struct BoardPlugs {
     std::vector<CharBackend*> serials, consoles;
+    CharBackend* debug_console = nullptr;
     NetBackend* network = nullptr;
     VirtioNet::Mac mac{};
     std::vector<Drive>* drives = nullptr;
@@ -66,6 +67,8 @@ class Board {
           BoardHooks hooks, const BoardPlugs& plugs);
     ~Board();
 
+    /// An error where two devices want one port (-device isa-debug-exit,iobase=).
+    Expected<void> wired() const;
     void reset();
     void serialize(Archive& archive);
     void inspect(Inspector& inspector) const;
@@ -112,8 +115,11 @@ class Board {
     void wire(const MachineConfig& config, const BoardPlugs& plugs, GuestMemory& memory,
               ApicMessageSink& apics);
     void claim(layout::PortRange range, PortHandler& handler, const char* name);
+    void plug_debug_console(const DebugConsoleConfig& config, CharBackend* line);
     void plug_drives(std::vector<Drive>& drives, GuestMemory& memory, ApicMessageSink& apics);
     std::vector<u8> font_;  ///< of the VGA BIOS
+    std::unique_ptr<PortFunctions> debug_console_;
+    std::string conflict_;  ///< what could not have its port
     std::vector<Device*> all_;
 };
 

@@ -68,6 +68,9 @@ Expected<VmHandle> Host::add(MachineConfig config, CharBackends lines) {
     {
         std::lock_guard lock(mutex_);
         id = ++last_id_;
+        largest_code_cache_ = std::max(largest_code_cache_, config.code_cache_bytes);
+        if (const u64 bytes = config_.code_cache_bytes ? config_.code_cache_bytes : largest_code_cache_)
+            code_budget_.set_limit(bytes);
     }
     auto vm = VirtualMachine::create(*this, VmId(id), std::move(config), std::move(lines));
     if (!vm) return tl::unexpected(vm.error());

@@ -15,6 +15,7 @@
 #include <vector>
 
 #include "core/host/thread.h"
+#include "cpu/blocks/code_budget.h"
 #include "mmu/machine_pool.h"
 #include "mmu/pager.h"
 #include "vmm/config/machine_config.h"
@@ -63,6 +64,7 @@ class Host {
     MachinePool& pool() { return *pool_; }
     Pager& pager() { return *pager_; }
     HostServices& services() { return services_; }
+    CodeBudget& code_budget() { return code_budget_; }
     /// Base for guest-visible randomness: the seed under icount, the host's entropy otherwise.
     u64 entropy() const { return entropy_; }
     /// Another cap for the pool, also below what is in use: then nobody gets a page until less is.
@@ -91,6 +93,8 @@ class Host {
     u64 entropy_ = 0;
     std::shared_ptr<MachinePool> pool_;
     std::shared_ptr<Pager> pager_;
+    CodeBudget code_budget_;      // before the VMs that are its members
+    u64 largest_code_cache_ = 0;  // guarded by mutex_
     mutable std::mutex mutex_;
     std::condition_variable changed_;  // a VM ended, finished or is gone
     std::vector<VmHandle> vms_;        // guarded by mutex_

@@ -19,6 +19,7 @@ constexpr GuestNs kSliceSmp = 10'000;             ///< several: the latency of a
 }  // namespace
 
 RoundResult VirtualMachine::run_round() {
+    GuestLogScope log_scope(config_.name);
     std::lock_guard quantum(quantum_mutex_);
     if (round_end_ == 0) round_end_ = IcountRunner::kRound;
     while (!ending_) {

@@ -31,6 +31,7 @@
 namespace shadowbox {
 
 class Host;
+class IdleCaches;
 class ScreenSource;
 class Vcpu;
 enum class ExitReason : u8;
@@ -160,7 +161,7 @@ class VirtualMachine final : public MachineBus {
     void vcpu_main(Vcpu& vcpu);
     void device_main();
     bool halt_ends(Vcpu& vcpu);
-    void sleep_in_halt(Vcpu& vcpu);
+    void sleep_in_halt(Vcpu& vcpu, IdleCaches& caches);
     ExitReason step_exclusive(Vcpu& vcpu);
     void after_exit(Vcpu& vcpu, ExitReason reason);
     void wait_for_page(Vcpu& vcpu);
@@ -171,6 +172,7 @@ class VirtualMachine final : public MachineBus {
     void do_outside_work();  ///< exclusive work and resets that wait for a vCPU thread
     void do_reset();
     void triple_fault(Vcpu& vcpu);
+    void power_off();
     void request_end(VmState state, int status, std::string reason);
     /// Device requests that wait for pages go on; false: some still wait.
     bool settle_page_waits();
@@ -209,6 +211,8 @@ class VirtualMachine final : public MachineBus {
     std::mutex exclusive_queue_mutex_;
     std::vector<std::function<void()>> exclusive_work_;  // guarded by exclusive_queue_mutex_
     std::atomic<bool> exclusive_pending_{false}, reset_pending_{false}, ending_{false};
+    std::thread power_off_pauser_;  // -no-shutdown
+    std::atomic<bool> power_off_pending_{false};
     std::mutex life_mutex_;  // start, pause, resume, block
     std::atomic<bool> started_{false};
     bool paused_ = true;             // guarded by life_mutex_

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 // Puts a VM together from its configuration, and takes it apart.
 #include "core/host/file.h"
+#include "core/host/host_time.h"
 #include "core/log.h"
 #include "cpu/apic/local_apic.h"
 #include "cpu/blocks/block.h"
@@ -31,6 +32,14 @@ VirtioNet::Mac mac_of(VmId id) {
             static_cast<u8>(number)};
 }
 
+/// As the option's parser takes it.
+VirtioNet::Mac mac_of(const std::string& text) {
+    VirtioNet::Mac mac{};
+    for (std::size_t i = 0; i < mac.size(); ++i)
+        mac[i] = static_cast<u8>(std::stoul(text.substr(3 * i, 2), nullptr, 16));
+    return mac;
+}
+
 }  // namespace
 
 /// Stores into code pages reach every vCPU's block cache.
@@ -57,6 +66,10 @@ Expected<void> VirtualMachine::build(CharBackends lines) {
         clock_ = std::make_unique<IcountVmClock>(host_.config().seed);
     else
         clock_ = std::make_unique<HostVmClock>();
+    if (config_.rtc.start)
+        clock_->set_wall_base(static_cast<u64>(*config_.rtc.start));
+    else if (config_.rtc.local_time)
+        clock_->set_wall_base(clock_->wall_base_seconds() + static_cast<u64>(host_seconds_east_of_utc()));
     timers_ = std::make_unique<TimerQueue>(*clock_);
     pool_ = host_.shared_pool();
     pager_ = host_.shared_pager();
@@ -88,7 +101,7 @@ BoardHooks VirtualMachine::board_hooks() {
     hooks.pic_interrupt = [this](bool level) {
         if (!vcpus_.empty()) vcpus_[0]->set_pic_line(level);
     };
-    hooks.power_off = [this] { request_end(VmState::kPoweredOff, 0, "the guest powered off"); };
+    hooks.power_off = [this] { power_off(); };
     hooks.reset = [this] {
         if (config_.no_reboot)
             request_end(VmState::kPoweredOff, 0, "the guest asked for a reset (-no-reboot)");
@@ -116,16 +129,16 @@ Expected<void> VirtualMachine::build_devices(CharBackends lines) {
     auto drives = open_drives(config_, *io_);
     if (!drives) return tl::unexpected(drives.error());
     drives_ = std::move(*drives);
-    BoardPlugs plugs{lines.serials, lines.consoles};
+    BoardPlugs plugs{lines.serials, lines.consoles, lines.debug_console};
     plugs.drives = &drives_;
-    plugs.mac = mac_of(id_);
+    plugs.mac = config_.nic.mac.empty() ? mac_of(id_) : mac_of(config_.nic.mac);
     if (config_.nic.present) {
         auto network = SlirpNet::create(config_.nic, journal_, config_.name);
         if (!network) return tl::unexpected(network.error());
         network_ = std::move(*network);
         plugs.network = network_.get();
     }
-    auto vga_bios = File::read_all(kVgaBios, 1u << 20);
+    auto vga_bios = config_.vga ? File::read_all(kVgaBios, 1u << 20) : std::vector<u8>();
     if (vga_bios) plugs.vga_bios = std::move(*vga_bios);
     if (!vga_bios && config_.kernel.empty())
         spdlog::warn("[{}] no picture from firmware: {} (Debian's package seabios has it)", config_.name,
@@ -139,8 +152,11 @@ Expected<void> VirtualMachine::build_devices(CharBackends lines) {
                                 [this] { icount_ ? host_.wake_runner() : device_wake_.signal(); },
                                 [this](Ppn ppn) { want_room(ppn); }});
     board_ = std::make_unique<Board>(config_, *memory_, *timers_, apics_, board_hooks(), plugs);
-    vga_screen_ = std::make_unique<VgaScreen>(board_->vga, device_lock_);
-    set_screen(vga_screen_.get());
+    if (auto ok = board_->wired(); !ok) return ok;
+    if (config_.vga) {
+        vga_screen_ = std::make_unique<VgaScreen>(board_->vga, device_lock_);
+        set_screen(vga_screen_.get());
+    }
     return {};
 }
 
@@ -151,11 +167,16 @@ Expected<void> VirtualMachine::build_vcpus() {
         vcpus_.push_back(std::make_unique<Vcpu>(i, *memory_, *this, apics_, board_->ioapic, **model));
         Vcpu& vcpu = *vcpus_.back();
         vcpu.vcpu_count = config_.vcpus;
+        vcpu.threads_per_core = config_.threads_per_core;
+        vcpu.cores_per_socket = config_.cores_per_socket;
         vcpu.alone = config_.vcpus == 1;
         vcpu.exact_time = icount_;
-        if (config_.code_cache_bytes) vcpu.blocks->resize(kBlockBytesPerCodeByte * config_.code_cache_bytes);
+        // Addresses for a vCPU that has all of it; a third of what they take is host code.
+        const u64 code_bytes = std::clamp(host_.code_budget().limit() / 2, u64{1} << 20, kDefaultCodeBytes);
+        vcpu.blocks->resize(kBlockBytesPerCodeByte * code_bytes);
+        vcpu.blocks->join(host_.code_budget());
         if (config_.jit) {
-            if (auto ok = vcpu.enable_jit(0, config_.code_cache_bytes); !ok) return ok;
+            if (auto ok = vcpu.enable_jit(0, code_bytes); !ok) return ok;
             if (config_.count_hits) vcpu.jit->count_hits();
             vcpu.jit->set_listener(host_.config().translations);
         }
@@ -178,6 +199,7 @@ Expected<void> VirtualMachine::build_vcpus() {
 
 VirtualMachine::~VirtualMachine() {
     stop();
+    if (power_off_pauser_.joinable()) power_off_pauser_.join();
     if (memory_) memory_->set_code_listener(nullptr);
     network_.reset();  // its thread posts to the journal
     if (io_) io_->drain();

@@ -11,7 +11,7 @@ namespace {
 thread_local const IcountVmClock* running_here = nullptr;
 }  // namespace
 
-HostVmClock::HostVmClock() : word_(kPaused), wall_base_(host_wall_seconds()) {}
+HostVmClock::HostVmClock() : VmClock(host_wall_seconds()), word_(kPaused) {}
 
 GuestNs HostVmClock::now() const {
     u64 word = word_.load(std::memory_order_acquire);

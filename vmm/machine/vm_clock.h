@@ -18,13 +18,21 @@ class VmClock : public GuestClock {
     /// Freezes and continues guest time (no-ops under icount, where nothing retires while paused).
     virtual void pause() {}
     virtual void resume() {}
+    u64 wall_base_seconds() const override { return wall_base_; }
+    /// -rtc base=. Before the guest starts.
+    void set_wall_base(u64 seconds) { wall_base_ = seconds; }
+
+ protected:
+    explicit VmClock(u64 wall_base) : wall_base_(wall_base) {}
+
+ private:
+    u64 wall_base_;
 };
 
 class HostVmClock final : public VmClock {
  public:
     HostVmClock();
     GuestNs now() const override;
-    u64 wall_base_seconds() const override { return wall_base_; }
     void pause() override;
     void resume() override;
 
@@ -33,15 +41,13 @@ class HostVmClock final : public VmClock {
     /// One word, so that now() never mixes two states: host ns at guest time 0 while running, kPaused | guest
     /// time while paused.
     std::atomic<u64> word_;
-    u64 wall_base_;
 };
 
 class IcountVmClock final : public VmClock {
  public:
-    explicit IcountVmClock(u64 seed) : wall_base_(1'700'000'000 + seed % 1'000'000) {}
+    explicit IcountVmClock(u64 seed) : VmClock(1'700'000'000 + seed % 1'000'000) {}
     /// On the running thread: exact. Elsewhere: as of the last slice.
     GuestNs now() const override;
-    u64 wall_base_seconds() const override { return wall_base_; }
 
     /// The runner's side: time at the start of a slice, the vCPU that runs in it (nullptr: none), and what
     /// that vCPU had retired then (if not given: what it has now).
@@ -54,7 +60,6 @@ class IcountVmClock final : public VmClock {
     GuestNs start_ = 0;
     u64 start_retired_ = 0;
     const Vcpu* vcpu_ = nullptr;
-    u64 wall_base_;
 };
 
 }  // namespace shadowbox

@@ -173,6 +173,20 @@ void VirtualMachine::end_for_want_of_pages() {
 
 // --- the end ---
 
+/// The guest switched itself off, in a port access. Under -no-shutdown the machine stays, to be looked at or
+/// reset; a thread of its own pauses it, since this one is inside the gate.
+void VirtualMachine::power_off() {
+    if (!config_.no_shutdown) return request_end(VmState::kPoweredOff, 0, "the guest powered off");
+    if (power_off_pending_.exchange(true)) return;
+    spdlog::info("[{}] the guest powered off; it stays, paused (-no-shutdown)", config_.name);
+    tell(VmEvent::kEnded);
+    if (power_off_pauser_.joinable()) power_off_pauser_.join();  // of an earlier life, long at its end
+    power_off_pauser_ = std::thread([this] {
+        pause();
+        power_off_pending_ = false;
+    });
+}
+
 void VirtualMachine::request_end(VmState state, int status, std::string reason) {
     bool expected = false;
     if (!ending_.compare_exchange_strong(expected, true)) return;

@@ -7,6 +7,7 @@
 #include "cpu/blocks/block.h"
 #include "cpu/state/vcpu.h"
 #include "vmm/machine/host.h"
+#include "vmm/machine/idle_caches.h"
 #include "vmm/machine/virtual_machine.h"
 
 namespace shadowbox {
@@ -14,10 +15,23 @@ namespace shadowbox {
 namespace {
 /// Instructions between looks at the local APIC's timer: some tens of microseconds.
 constexpr i64 kSlice = 10'000;
+/// A device thread that sleeps so much too long was kept off the CPU.
+constexpr GuestNs kDeviceThreadLate = 1'000'000;
 }  // namespace
 
 void VirtualMachine::vcpu_main(Vcpu& vcpu) {
     name_thread(fmt::format("{}/cpu{}", config_.name.substr(0, 9), vcpu.index).c_str());
+    GuestLogScope log_scope(config_.name);
+    // Where the host lets this thread run and the device thread not, guest time passes without ticks, and
+    // a guest that checks its timer against the TSC gives up ("8254 timer not connected"): lend a hand.
+    auto run_late_device_timers = [this](GuestNs now) {
+        GuestNs until = device_until_;
+        if (now < until || now - until < kDeviceThreadLate) return;
+        OutsideScope outside(SafepointDomain::current());
+        std::unique_lock lock(device_lock_, std::try_to_lock);
+        if (lock) timers_->run_due(clock_->now());
+    };
+    IdleCaches caches(vcpu);
     while (gate_.enter(vcpu)) {
         if (outside_work_waits()) {  // enter() may just have taken back the call that came with it
             gate_.leave();
@@ -25,13 +39,15 @@ void VirtualMachine::vcpu_main(Vcpu& vcpu) {
             continue;
         }
         if (vcpu.halted && !halt_ends(vcpu)) {
-            sleep_in_halt(vcpu);
+            sleep_in_halt(vcpu, caches);
             continue;
         }
         ExitReason reason = ExitReason::kBudget;
         vcpu.safepoint.enter();
         while (reason == ExitReason::kBudget) {
-            if (clock_->now() >= vcpu.apic->next_deadline()) vcpu.apic->run_timer(clock_->now());
+            GuestNs now = clock_->now();
+            if (now >= vcpu.apic->next_deadline()) vcpu.apic->run_timer(now);
+            run_late_device_timers(now);
             reason = vcpu.run(kSlice);
         }
         vcpu.safepoint.leave();
@@ -85,10 +101,13 @@ bool VirtualMachine::halt_ends(Vcpu& vcpu) {
 
 /// Leaves the gate and sleeps until an interrupt or the APIC's timer may end HLT, or the thread is wanted for
 /// something else, which does not: HLT is a state.
-void VirtualMachine::sleep_in_halt(Vcpu& vcpu) {
+void VirtualMachine::sleep_in_halt(Vcpu& vcpu, IdleCaches& caches) {
     GuestNs deadline = vcpu.apic->next_deadline(), now = clock_->now();
     u64 until = deadline == kNever ? WakeEvent::kForever
                                    : host_monotonic_ns() + (deadline > now ? deadline - now : 0);
+    vcpu.safepoint.enter();
+    until = std::min(until, caches.look());
+    vcpu.safepoint.leave();
     gate_.leave();
     if (!(vcpu.safepoint.attention.load() & SafepointParticipant::kAttentionStop))
         vcpu.wake.wait_until(until);
@@ -125,6 +144,7 @@ GuestNs VirtualMachine::ask_for_due_timers() {
 
 void VirtualMachine::device_main() {
     name_thread(fmt::format("{}/dev", config_.name.substr(0, 10)).c_str());
+    GuestLogScope log_scope(config_.name);
     while (!ending_) {
         GuestNs next;
         device_until_ = kNever;

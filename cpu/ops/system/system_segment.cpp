@@ -124,16 +124,16 @@ SB_END(op_mov_to_seg) {
 }
 
 SB_OP(op_arpl) {
-    u16 source = get<u16>(cpu, insn.reg);
-    bool raised = false;
-    auto adjust = [&raised, source](u16 a) {
-        raised = (a & 3) < (source & 3);
-        return static_cast<u16>(raised ? (a & ~3) | (source & 3) : a);
-    };
-    if (insn.mem) {
-        if (!modify<u16>(cpu, insn, adjust)) return false;
-    } else
-        cpu.set_reg<u16>(insn.rm, adjust(get<u16>(cpu, insn.rm)));
+    u16 source = get<u16>(cpu, insn.reg), target;
+    if (!read_ew(cpu, insn, target)) return false;
+    const bool raised = (target & 3) < (source & 3);
+    if (raised) {  // else nothing is written: the page may be read-only
+        target = static_cast<u16>((target & ~3) | (source & 3));
+        if (!insn.mem)
+            cpu.set_reg<u16>(insn.rm, target);
+        else if (!store_operand<u16>(cpu, insn, target))
+            return false;
+    }
     set_zf(cpu, raised);
     return true;
 }
@@ -161,6 +161,8 @@ SB_OP(op_lldt) {
     if (!read_descriptor(cpu, selector, Vector::kGP, d, cpu.long_mode())) return false;
     if (d.code_or_data() || d.type() != kLdt) return cpu.raise(Vector::kGP, selector_error(selector));
     if (!d.present()) return cpu.raise(Vector::kNP, selector_error(selector));
+    if (cpu.long_mode() && !is_canonical(d.base64(), cpu.cr4))
+        return cpu.raise(Vector::kGP, selector_error(selector));
     cpu.ldtr = d.segment(selector);
     if (cpu.long_mode()) cpu.ldtr.base = d.base64();
     return true;
@@ -175,6 +177,8 @@ SB_OP(op_ltr) {
     bool available = d.type() == kTss32 || (d.type() == kTss16 && !cpu.long_mode());
     if (d.code_or_data() || !available) return cpu.raise(Vector::kGP, selector_error(selector));
     if (!d.present()) return cpu.raise(Vector::kNP, selector_error(selector));
+    if (cpu.long_mode() && !is_canonical(d.base64(), cpu.cr4))
+        return cpu.raise(Vector::kGP, selector_error(selector));
     if (!write_descriptor_high(cpu, selector, d.high | 0x200)) return false;
     cpu.tr = d.segment(selector);
     cpu.tr.attributes |= 2;

@@ -48,6 +48,7 @@ inline std::vector<u8> bzimage(std::size_t body = 0x3000) {
     k[0x1F1] = 4;
     memcpy(&k[0x202], "HdrS", 4);
     k[0x201] = 0x6A;
+    k[0x211] = 1;  // LOADED_HIGH
     set<u16>(k, 0x206, 0x20F);
     set<u32>(k, 0x22C, 0x7FFFFFFF);  // initrd_addr_max
     set<u16>(k, 0x236, 1);           // XLF_KERNEL_64

@@ -120,6 +120,10 @@ TEST_CASE("linux: malformed headers are refused") {
     image.kernel = bzimage();
     set<u16>(image.kernel, 0x206, 0x204);
     CHECK(says(refusal(image), "2.04"));
+    CHECK(says(refusal(image), "needs a BIOS"));
+    image.kernel = bzimage();
+    image.kernel[0x211] = 0;  // a zImage
+    CHECK(says(refusal(image), "needs a BIOS"));
     image.kernel = bzimage();
     image.kernel.resize(5 * 512);
     CHECK(says(refusal(image), "set-up"));

@@ -5,6 +5,8 @@
 #include <cstdio>
 #include <thread>
 
+#include <spdlog/sinks/base_sink.h>
+
 #include "core/check.h"
 #include "core/host/file.h"
 #include "core/host/host_time.h"
@@ -106,4 +108,29 @@ TEST_CASE("oddities: every one is counted, also those that print nothing") {
     CHECK(guest_oddity_count("test-kind") == 0);
     for (int i = 0; i < 100; ++i) guest_oddity("test-kind", "testing the counter");
     CHECK(guest_oddity_count("test-kind") == 100);
+}
+
+TEST_CASE("log: an odd thing is told once for each guest, a habit never") {
+    std::vector<std::string> lines;
+    struct Sink final : spdlog::sinks::base_sink<std::mutex> {
+        explicit Sink(std::vector<std::string>& lines) : lines(lines) {}
+        void sink_it_(const spdlog::details::log_msg& message) override {
+            lines.emplace_back(message.payload.begin(), message.payload.end());
+        }
+        void flush_() override {}
+        std::vector<std::string>& lines;
+    };
+    auto before = spdlog::default_logger();
+    spdlog::set_default_logger(std::make_shared<spdlog::logger>("test", std::make_shared<Sink>(lines)));
+    for (const char* guest : {"ada", "grace", "ada"}) {
+        GuestLogScope scope(guest);
+        guest_oddity("named-kind", "something");
+        guest_habit("habit-kind");
+    }
+    guest_oddity("named-kind", "something");
+    spdlog::set_default_logger(before);
+    CHECK(lines == std::vector<std::string>{"[ada] named-kind: something", "[grace] named-kind: something",
+                                            "[guest] named-kind: something"});
+    CHECK(guest_oddity_count("named-kind") == 4);
+    CHECK(guest_oddity_count("habit-kind") == 3);
 }

@@ -326,6 +326,38 @@ TEST_CASE("vga: retrace bits change with time, the CRTC hides at the other addre
     CHECK(t.in8(0x3C9) == 3);
 }
 
+TEST_CASE("vga: the DAC has 6 bits, and 8 when DISPI says so") {
+    VgaTest t;
+    t.dac(5, 0xFF, 0x80, 0x3F);
+    auto read = [&] {
+        t.out8(0x3C7, 5);
+        u32 value = t.in8(0x3C9);
+        value = value << 8 | t.in8(0x3C9);
+        return value << 8 | t.in8(0x3C9);
+    };
+    CHECK(read() == 0x3F003F);
+    t.dispi(4, 0x20);
+    t.dac(5, 0xFF, 0x80, 0x3F);
+    CHECK(read() == 0xFF803F);
+}
+
+TEST_CASE("vga: text is seen without chain odd/even and without enabled planes") {
+    VgaTest t;
+    t.text_mode();
+    for (u8 chain : {0x0E, 0x0C}) {
+        t.pair(0x3CE, 6, chain);
+        for (unsigned i = 0; i < 4; ++i) t.mmio.write(Gpa(0xB8000 + i * 2), 2, 0x0700 + 'a' + i);
+        CHECK(t.vga.text_screen()[0].substr(0, 4) == "abcd");
+        CHECK(t.mmio.read(Gpa(0xB8002), 2) == 0x0762);
+    }
+    t.vga.render(t.frame);
+    auto with_planes = t.frame.pixels;
+    t.attribute(0x12, 0);
+    t.screen_on();
+    t.vga.render(t.frame);
+    CHECK(t.frame.pixels == with_planes);
+}
+
 TEST_CASE("vga: whatever the registers say, drawing is safe") {
     test::Quiet quiet;
     SeededRandom random(11);

@@ -392,3 +392,28 @@ TEST_CASE("ide: a run of the data port moves all of a block but its last element
     t.take_irq();
     CHECK(t.image(9, 1) == sent);
 }
+
+TEST_CASE("ide: EXECUTE DEVICE DIAGNOSTIC runs whichever drive is selected") {
+    for (u8 selected : {0xA0, 0xB0}) {
+        IdeTest t;
+        t.out8(IdeTest::kBase + 6, selected);
+        t.out8(IdeTest::kBase + 2, 0x5A);
+        t.out8(IdeTest::kBase + 7, 0x90);
+        t.out8(IdeTest::kBase + 6, 0xA0);
+        CHECK(t.in8(IdeTest::kBase + 1) == 1);
+        CHECK(t.in8(IdeTest::kBase + 2) == 1);  // the signature
+        CHECK(t.in8(IdeTest::kBase + 3) == 1);
+        CHECK(t.take_irq() == 0x50);
+    }
+}
+
+TEST_CASE("ide: the legacy ports answer whatever IDETIM says") {
+    for (u32 timing : {0u, 0x80008000u, 0x00008000u, 0x80000000u}) {
+        IdeTest t;
+        t.set_config(1, 1, 0x40, timing);
+        CHECK(t.in8(0x3F6) == 0x50);
+        t.out8(IdeTest::kBase + 2, 0x5A);
+        CHECK(t.in8(IdeTest::kBase + 2) == 0x5A);
+        CHECK(t.config(1, 1, 0x40) == timing);
+    }
+}

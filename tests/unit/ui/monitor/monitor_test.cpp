@@ -221,6 +221,40 @@ TEST_CASE("monitor: page tables as QEMU shows them") {
     CHECK(has(monitor.execute("x/1xw 0x1000000"), "0x04030201"));
 }
 
+TEST_CASE("monitor: info tlb and info mem of a range") {
+    Machines machines;
+    Monitor monitor(machines);
+    machines.page_tables();
+    CHECK(has(monitor.execute("info tlb 0x1000000"), "0000000001000000: 0000000000400000"));
+    CHECK_FALSE(has(monitor.execute("info tlb 0x1000000"), "0000000000200000"));
+    std::string low = monitor.execute("info tlb 0x1fffff 0x200000");
+    CHECK(std::count(low.begin(), low.end(), '\n') == 2);
+    CHECK(monitor.execute("info tlb 0x5000000").empty());
+    CHECK(monitor.execute("info mem 0x1000000 0x1000fff") ==
+          "0000000001000000-0000000001001000 0000000000001000 ur-\n");
+    CHECK(has(monitor.execute("info mem 2 1"), "lower address first"));
+}
+
+TEST_CASE("monitor: pages and machine pages know each other") {
+    Machines machines;
+    Monitor monitor(machines);
+    machines.poke(0x5000, {0xAB, 0xCD, 0, 0});
+    std::string page = monitor.execute("info page 5");
+    INFO(page);
+    CHECK(has(page, "ppn 0x5: resident, mpn 0x"));
+    CHECK(has(page, "one ppn 0x5"));
+    std::size_t at = page.find("mpn 0x") + 4;
+    std::string mpn = page.substr(at, page.find_first_of(",\n", at) - at);
+    CHECK(has(monitor.execute("info page mpn:" + mpn), "one ppn 0x5"));
+    CHECK(has(monitor.execute("xp/2xb mpn:" + mpn), "0xab 0xcd"));
+    CHECK(has(monitor.execute("xp/1xb mpn:" + mpn + "+1"), "0xcd"));
+    CHECK(has(monitor.execute("info pmap 4 6"), "ppn 0x5: resident, mpn " + mpn));
+    CHECK(has(monitor.execute("info page 0xd0000"), "mmio"));
+    CHECK(has(monitor.execute("info page mpn:0xffffffffff"), "not in use"));
+    CHECK(has(monitor.execute("xp/1xb mpn:0xffffffffff"), "Cannot access memory"));
+    CHECK(has(monitor.execute("info pmap 6 4"), "lower one first"));
+}
+
 TEST_CASE("monitor: tables that point at themselves end") {
     Machines machines;
     for (unsigned i = 0; i < 512; ++i) machines.poke64(0x10000 + 8 * i, 0x10007);
@@ -271,10 +305,19 @@ TEST_CASE("monitor: saving memory and screen") {
     REQUIRE(saved);
     CHECK(std::string(saved->begin(), saved->end()) == "abc");
     CHECK(has(monitor.execute("pmemsave 0 0x10000000000 " + path), "beyond the end"));
-    CHECK(monitor.execute("screendump " + path).empty());
-    saved = File::read_all(path);
-    REQUIRE(saved);
-    CHECK(std::string(saved->begin() + 1, saved->begin() + 4) == "PNG");
+    std::string named = path + ".png";
+    auto dumped = [&](const std::string& file, const std::string& words) {
+        CHECK(monitor.execute("screendump " + words).empty());
+        auto bytes = File::read_all(file);
+        REQUIRE(bytes);
+        return std::string(bytes->begin(), bytes->begin() + 4);
+    };
+    CHECK(dumped(path, path).substr(0, 3) == "P6\n");  // as QEMU
+    CHECK(dumped(path, path + " -f png").substr(1) == "PNG");
+    CHECK(dumped(named, named).substr(1) == "PNG");
+    CHECK(dumped(named, "-f ppm " + named).substr(0, 3) == "P6\n");
+    CHECK(has(monitor.execute("screendump -f gif " + path), "known: png, ppm"));
+    std::filesystem::remove(named);
     monitor.execute("vm two");
     CHECK(has(monitor.execute("screendump " + path), "no display adapter"));
     std::filesystem::remove(path);
@@ -400,6 +443,32 @@ TEST_CASE("qmp: commands may be split anywhere, braces in strings count for noth
     client.connection.feed(R"({"execute":"human-monitor-comm)");
     CHECK(client.lines.empty());
     client.connection.feed(R"(and","arguments":{"command-line":"}{\"info name"}} {"execute":"query-name"})");
+    REQUIRE(client.lines.size() == 2);
+    CHECK(client.lines[1]["return"]["name"] == "one");
+}
+
+TEST_CASE("qmp: deep nesting is one error, and the next command is heard") {
+    Client client;
+    client.connection.connected();
+    client.ask(R"({"execute":"qmp_capabilities"})");
+    for (std::string deep :
+         {std::string(100'000, '['), std::string(2000, '{'), R"({"execute":)" + std::string(5000, '[')}) {
+        client.lines.clear();
+        client.connection.feed(deep + "\n" + R"({"execute":"query-name"})");
+        REQUIRE(client.lines.size() == 2);
+        CHECK(client.lines[0]["error"]["desc"] == "JSON nesting depth limit exceeded");
+        CHECK(client.lines[1]["return"]["name"] == "one");
+    }
+    // What closes itself needs no end of line.
+    client.lines.clear();
+    client.connection.feed(std::string(3000, '[') + std::string(3000, ']') + R"({"execute":"query-name"})");
+    REQUIRE(client.lines.size() == 2);
+    // As deep as may be is a parse like others.
+    CHECK(has(client.ask(std::string(1024, '[') + std::string(1024, ']'))["error"]["desc"],
+              "must be a JSON object"));
+    client.lines.clear();
+    client.connection.feed("{\"execute\":\"" + std::string(1 << 20, 'x') + "\"}\n" +
+                           R"({"execute":"query-name"})");
     REQUIRE(client.lines.size() == 2);
     CHECK(client.lines[1]["return"]["name"] == "one");
 }

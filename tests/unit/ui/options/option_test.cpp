@@ -82,7 +82,7 @@ TEST_CASE("options: wrong values are one line that names the option and what wou
     CHECK(has(refused({"-m", "abc"}), "256M"));
     CHECK(has(refused({"-m"}), "-m needs a value"));
     CHECK(has(refused({"-smp", "0"}), "1 to 64"));
-    CHECK(has(refused({"-cpu", "qemu64"}), "known: v2"));
+    CHECK(has(refused({"-cpu", "pentium"}), "not a CPU model: v2"));
     CHECK(has(refused({"-accel", "kvm"}), "interp"));
     CHECK(has(refused({"-accel", "jit,tb-size=2G"}), "tb-size"));
     CHECK(has(refused({"-accel", "jit,thread=multi"}), "known: tb-size, hits"));
@@ -125,6 +125,21 @@ TEST_CASE("options: QEMU lines of old are understood") {
     CHECK(exit.append == "a b");
     CHECK(exit.boot_order == "dc");
     CHECK(parsed({"-version"}).help == "shadowbox version 0.1\n");
+}
+
+TEST_CASE("options: -boot takes an order, once, menu and the menu's time") {
+    auto boot = [](const char* text) { return parsed({"-kernel", "k", "-boot", text}).machines[0]; };
+    CHECK(boot("a").boot_order == "a");
+    CHECK(boot("order=cd,once=a").boot_order == "cd");
+    CHECK(boot("order=cd,once=a").boot_once == "a");
+    CHECK(boot("once=d").boot_order.empty());
+    CHECK(boot("menu=on").boot_menu);
+    CHECK_FALSE(boot("menu=off").boot_menu);
+    CHECK(boot("dc,menu=on,splash-time=500").boot_menu_wait_ms == 500);
+    CHECK(boot("dc,menu=on,splash-time=500").boot_order == "dc");
+    for (const char* wrong :
+         {"", "x", "aa", "order=", "once=z", "menu=perhaps", "splash-time=70000", "fast=on"})
+        CHECK_FALSE(parse_command_line({"-kernel", "k", "-boot", wrong}));
 }
 
 TEST_CASE("drive: keys, defaults and errors") {
