@@ -142,15 +142,38 @@ bool GuestMemory::wait_for(Ppn ppn, PageAccess access) {
     return pager_.wait_resident(*this, ppn, access, cancel);
 }
 
+void GuestMemory::when_ready(MemoryAnswer answer, std::function<void()> ready) {
+    if (answer.outcome == MemoryOutcome::kPoolFull) return pool_.when_room(std::move(ready));
+    {
+        std::lock_guard lock(move_mutex_);  // end_move() clears the bit under it
+        if (pmap_.load_stable(answer.ppn).moving()) {
+            move_waiters_.emplace_back(answer.ppn, std::move(ready));
+            return;
+        }
+    }
+    pager_.when_ready(*this, answer.ppn, answer.access, std::move(ready));
+}
+
+bool GuestMemory::wait_after(MemoryAnswer answer) {
+    return answer.outcome == MemoryOutcome::kWait && wait_for(answer.ppn, answer.access);
+}
+
 void GuestMemory::cancel_waits() { waits_.request_stop(); }
 
 void GuestMemory::end_move(Ppn ppn) {
+    std::vector<std::function<void()>> told;
     {
         std::lock_guard lock(move_mutex_);
         PmapEntry entry = pmap_.lock(ppn);
         pmap_.unlock(ppn, entry.without(PmapEntry::kMoving).unprotect(kProtectMove));
+        std::erase_if(move_waiters_, [&](auto& waiter) {
+            if (waiter.first != ppn) return false;
+            told.push_back(std::move(waiter.second));
+            return true;
+        });
     }
     move_ended_.notify_all();
+    for (auto& tell : told) tell();
 }
 
 bool GuestMemory::wait_while_moving(Ppn ppn, std::stop_token cancel) {

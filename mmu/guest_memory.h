@@ -12,6 +12,7 @@
 
 #include "core/error.h"
 #include "mmu/machine_pool.h"
+#include "mmu/memory_answer.h"
 #include "mmu/page_epochs.h"
 #include "mmu/page_types.h"
 #include "mmu/pager.h"
@@ -80,15 +81,26 @@ class GuestMemory {
     Gpa apply_a20(Gpa gpa) const { return Gpa(gpa.value & a20_mask_); }
 
     // --- copies; MMIO parts read as all ones and discard writes; false if any part was not RAM or ROM ---
-    /// Devices, loaders and viewers. May wait for the pager; must not be called by a thread inside guest
-    /// code.
+    /// Loaders and threads that are neither a device's nor a vCPU's: may wait for the pager, so no lock is
+    /// held. Devices use try_read() and try_write(), viewers peek().
     bool read(Gpa from, std::span<u8> to);
     bool write(Gpa to, std::span<const u8> from);
     /// For viewers: never makes anything resident, untouched pages read as zeros, changes no state.
     bool peek(Gpa from, std::span<u8> to) const;
 
     // --- DMA ---
-    /// Pins one RAM page, writable if asked (breaks COW first). Empty if it is not RAM or the pool is
+    /// Devices: copies that never block. What is not ready stops them, perhaps in the middle; a repeat reads
+    /// or writes the same bytes again. MMIO parts read as all ones, discard writes, and do not stop them.
+    MemoryAnswer try_read(Gpa from, std::span<u8> to);
+    MemoryAnswer try_write(Gpa to, std::span<const u8> from);
+    /// Pins one page without blocking. For reading, a shared page stays shared: whoever stores to it gets a
+    /// copy, and the pin keeps the machine page with the content that it had. For writing, sharing is broken
+    /// first, and ROM answers kNotRam.
+    tl::expected<PinnedPage, MemoryAnswer> try_pin(Ppn ppn, PageAccess access);
+    /// After kWait or kPoolFull: calls `ready` once, from any thread and with no lock held, perhaps before it
+    /// returns. Called with no lock held. Who may be gone by then makes `ready` look.
+    void when_ready(MemoryAnswer answer, std::function<void()> ready);
+    /// try_pin() that waits: for threads that may, as read(). Empty if the page is not RAM or the pool is
     /// exhausted.
     PinnedPage pin(Ppn ppn, PageAccess access);
 
@@ -178,10 +190,13 @@ class GuestMemory {
     WriteTraceListener* trace_listener_ = nullptr;
     std::mutex move_mutex_;
     std::condition_variable_any move_ended_;
+    std::vector<std::pair<Ppn, std::function<void()>>> move_waiters_;  // guarded by move_mutex_
     std::stop_source waits_;
 
-    bool read_page(Ppn ppn, u32 offset, std::span<u8> to);
-    bool write_page(Ppn ppn, u32 offset, std::span<const u8> from);
+    MemoryAnswer read_page(Ppn ppn, u32 offset, std::span<u8> to);
+    MemoryAnswer write_page(Ppn ppn, u32 offset, std::span<const u8> from);
+    /// Waits for what `answer` names; false: in vain.
+    bool wait_after(MemoryAnswer answer);
     bool peek_page(Ppn ppn, u32 offset, std::span<u8> to) const;
     PmapEntry lock_unmoving(Ppn ppn);
     void forget_code(Ppn ppn);

@@ -31,17 +31,54 @@ bool reads_as_zeros(PageState state) {
     return state == PageState::kUntouched || state == PageState::kBallooned;
 }
 
+/// What a pager's kWait or kRefused means to somebody who does not wait.
+MemoryAnswer not_ready(PageOutcome outcome, Ppn ppn, PageAccess access) {
+    return {outcome == PageOutcome::kWait ? MemoryOutcome::kWait : MemoryOutcome::kPoolFull, ppn, access};
+}
+
 }  // namespace
 
+// The blocking forms go on with the page that was not ready: what was copied before stays copied.
 bool GuestMemory::read(Gpa from, std::span<u8> to) {
-    return by_pages(from, to,
-                    [&](Ppn ppn, u32 offset, std::span<u8> part) { return read_page(ppn, offset, part); });
+    return by_pages(from, to, [&](Ppn ppn, u32 offset, std::span<u8> part) {
+        for (;;) {
+            MemoryAnswer answer = read_page(ppn, offset, part);
+            if (!answer.must_wait()) return answer.ready();
+            if (!wait_after(answer)) return false;
+        }
+    });
 }
 
 bool GuestMemory::write(Gpa to, std::span<const u8> from) {
     return by_pages(to, from, [&](Ppn ppn, u32 offset, std::span<const u8> part) {
-        return write_page(ppn, offset, part);
+        for (;;) {
+            MemoryAnswer answer = write_page(ppn, offset, part);
+            if (!answer.must_wait()) return answer.ready();
+            if (!wait_after(answer)) return false;
+        }
     });
+}
+
+MemoryAnswer GuestMemory::try_read(Gpa from, std::span<u8> to) {
+    MemoryAnswer worst;
+    by_pages(from, to, [&](Ppn ppn, u32 offset, std::span<u8> part) {
+        if (worst.must_wait()) return false;
+        MemoryAnswer answer = read_page(ppn, offset, part);
+        if (!answer.ready()) worst = answer;
+        return answer.ready();
+    });
+    return worst;
+}
+
+MemoryAnswer GuestMemory::try_write(Gpa to, std::span<const u8> from) {
+    MemoryAnswer worst;
+    by_pages(to, from, [&](Ppn ppn, u32 offset, std::span<const u8> part) {
+        if (worst.must_wait()) return false;
+        MemoryAnswer answer = write_page(ppn, offset, part);
+        if (!answer.ready()) worst = answer;
+        return answer.ready();
+    });
+    return worst;
 }
 
 bool GuestMemory::peek(Gpa from, std::span<u8> to) const {
@@ -49,38 +86,37 @@ bool GuestMemory::peek(Gpa from, std::span<u8> to) const {
                     [&](Ppn ppn, u32 offset, std::span<u8> part) { return peek_page(ppn, offset, part); });
 }
 
-bool GuestMemory::read_page(Ppn ppn, u32 offset, std::span<u8> to) {
+MemoryAnswer GuestMemory::read_page(Ppn ppn, u32 offset, std::span<u8> to) {
     for (;;) {
         PmapEntry entry = pmap_.lock(ppn);
         if (entry.state() == PageState::kMmio) {
             std::memset(to.data(), 0xFF, to.size());
-            return false;
+            return {MemoryOutcome::kNotRam, ppn};
         }
         if (entry.has_mpn()) {
             guest_copy_out(to.data(), pool_.host(entry.mpn()) + offset, to.size());
             pmap_.unlock(ppn, entry.with(PmapEntry::kAccessed));
             epochs_.stamp(ppn, false);
-            return true;
+            return {};
         }
         pmap_.unlock(ppn, entry);
         if (reads_as_zeros(entry.state()) && !entry.moving()) {
             std::memset(to.data(), 0, to.size());
-            return true;
+            return {};
         }
         PageOutcome outcome = demand(ppn, PageAccess::kRead);
-        if (outcome == PageOutcome::kRefused) return false;
-        if (outcome == PageOutcome::kWait && !wait_for(ppn, PageAccess::kRead)) return false;
+        if (outcome != PageOutcome::kReady) return not_ready(outcome, ppn, PageAccess::kRead);
     }
 }
 
-bool GuestMemory::write_page(Ppn ppn, u32 offset, std::span<const u8> from) {
+MemoryAnswer GuestMemory::write_page(Ppn ppn, u32 offset, std::span<const u8> from) {
     PageAccess access = from.size() == kPageSize ? PageAccess::kOverwrite : PageAccess::kWrite;
     for (;;) {
         PmapEntry entry = pmap_.lock(ppn);
-        if (entry.state() == PageState::kMmio) return false;
+        if (entry.state() == PageState::kMmio) return {MemoryOutcome::kNotRam, ppn, access};
         if (entry.state() == PageState::kRom || entry.protects(kProtectRom)) {
             pmap_.unlock(ppn, entry);
-            return true;
+            return {};
         }
         if (entry.writable_now()) {
             guest_copy_in(pool_.host(entry.mpn()) + offset, from.data(), from.size());
@@ -88,12 +124,11 @@ bool GuestMemory::write_page(Ppn ppn, u32 offset, std::span<const u8> from) {
             epochs_.stamp(ppn, true);
             if (entry.protects(kProtectCode)) notify_code_write(ppn, offset, static_cast<u32>(from.size()));
             if (entry.protects(kProtectTrace)) notify_traced_write(ppn);
-            return true;
+            return {};
         }
         pmap_.unlock(ppn, entry);
         PageOutcome outcome = demand(ppn, access);
-        if (outcome == PageOutcome::kRefused) return false;
-        if (outcome == PageOutcome::kWait && !wait_for(ppn, access)) return false;
+        if (outcome != PageOutcome::kReady) return not_ready(outcome, ppn, access);
     }
 }
 
@@ -130,30 +165,37 @@ u64 GuestMemory::content_hash() const {
 // --- DMA pins ---
 
 PinnedPage GuestMemory::pin(Ppn ppn, PageAccess access) {
-    bool write = access != PageAccess::kRead;
+    for (;;) {
+        tl::expected<PinnedPage, MemoryAnswer> pinned = try_pin(ppn, access);
+        if (pinned) return std::move(*pinned);
+        if (!wait_after(pinned.error())) return {};
+    }
+}
+
+tl::expected<PinnedPage, MemoryAnswer> GuestMemory::try_pin(Ppn ppn, PageAccess access) {
+    const bool write = access != PageAccess::kRead;
+    const MemoryAnswer not_ram{MemoryOutcome::kNotRam, ppn, access};
     for (;;) {
         PmapEntry entry = pmap_.lock(ppn);
-        if (entry.state() == PageState::kMmio) return {};
-        bool rom = entry.state() == PageState::kRom || entry.protects(kProtectRom);
-        if (write && rom) {
+        if (entry.state() == PageState::kMmio) return tl::make_unexpected(not_ram);
+        if (write && (entry.state() == PageState::kRom || entry.protects(kProtectRom))) {
             pmap_.unlock(ppn, entry);
-            return {};
+            return tl::make_unexpected(not_ram);
         }
-        bool own = entry.state() == PageState::kResident || entry.state() == PageState::kRom;
-        if (own && !entry.moving() && !entry.protects(kProtectCow)) {
-            pool_.pin(entry.mpn());
+        // A move in progress would take the machine page from under the pin; its end tells us. The zero page
+        // is immortal, and a shared page that somebody writes to is left to us by claim_private() and the
+        // remap's own look at pins.
+        if (!entry.moving() && (write ? entry.writable_now() : entry.has_mpn())) {
+            if (entry.state() != PageState::kZero) pool_.pin(entry.mpn());
             if (write) entry = entry.unprotect(kProtectUntilWrite);
             pmap_.unlock(ppn, entry.with(PmapEntry::kAccessed));
             epochs_.stamp(ppn, write);
             return PinnedPage(*this, ppn, pool_.host(entry.mpn()), write);
         }
         pmap_.unlock(ppn, entry);
-        // Also for reading the page must be the guest's own: a pin promises that the machine page does not
-        // change, which a store to a shared page would have to break.
-        if (!write) access = PageAccess::kWrite;
+        if (entry.moving()) return tl::make_unexpected(MemoryAnswer{MemoryOutcome::kWait, ppn, access});
         PageOutcome outcome = demand(ppn, access);
-        if (outcome == PageOutcome::kRefused) return {};
-        if (outcome == PageOutcome::kWait && !wait_for(ppn, access)) return {};
+        if (outcome != PageOutcome::kReady) return tl::make_unexpected(not_ready(outcome, ppn, access));
     }
 }
 
@@ -188,7 +230,7 @@ void PinnedPage::release() {
             if (same && entry.protects(kProtectTrace)) memory_->notify_traced_write(ppn_);
         }
     }
-    memory_->pool_.unpin(mpn);
+    if (mpn != memory_->pool_.zero_page()) memory_->pool_.unpin(mpn);
 }
 
 // --- the page walker ---

@@ -66,6 +66,7 @@ void VirtioBalloon::take_pages(unsigned index, bool inflate) {
         u64 bytes = std::min<u64>(chain.readable_bytes(), 4 * 65536);
         std::vector<u8> list(bytes & ~u64{3});
         u64 got = queue(index).read(chain, 0, list);
+        if (queue(index).stalled()) return;
         for (u64 at = 0; at + 4 <= got; at += 4) {
             u32 ppn;
             memcpy(&ppn, list.data() + at, 4);
@@ -84,6 +85,7 @@ void VirtioBalloon::take_statistics() {
     for_each_request(kStatistics, [this](VirtqChain chain) {
         std::vector<u8> list(std::min<u64>(chain.readable_bytes(), 4096));
         u64 got = queue(kStatistics).read(chain, 0, list);
+        if (queue(kStatistics).stalled()) return;
         for (u64 at = 0; at + 10 <= got; at += 10) {
             u16 tag;
             u64 value;

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 #include "devices/virtio/virtio_blk.h"
 
+#include <algorithm>
 #include <cstring>
 
 namespace shadowbox {
@@ -21,7 +22,10 @@ struct VirtioBlk::Request {
     VirtqChain chain;
     u64 epoch;
     u32 type;
-    std::vector<u8> data;
+    std::vector<u8> data;           // of an answer that comes from the device itself
+    std::vector<PinnedPage> pages;  // while the disk reads or writes them
+    BlockBackend::Pieces pieces;
+    u64 bytes = 0;  // that the disk puts into guest memory
 };
 
 VirtioBlk::VirtioBlk(std::string name, BlockBackend& disk, std::string serial, GuestMemory& memory,
@@ -52,6 +56,7 @@ void VirtioBlk::start(VirtqChain chain) {
     u8 header[16];
     u64 writable = chain.writable_bytes(), readable = chain.readable_bytes();
     bool complete_header = queue(0).read(chain, 0, header) == 16;
+    if (queue(0).stalled()) return;
     request->chain = std::move(chain);
     if (!complete_header || writable == 0) return finish(0, request->chain, 0);  // no place even for a status
     u64 sector;
@@ -63,42 +68,81 @@ void VirtioBlk::start(VirtqChain chain) {
                       sector * kSector + bytes > disk_.size_bytes())) {
         return complete(request, IoStatus::kError);
     }
-    auto done = [this, request](IoStatus status) { complete(request, status); };
+    auto done = [this, request](IoStatus status) {
+        --under_way_;
+        complete(request, status);
+    };
     switch (request->type) {
         case kIn:
-            request->data.resize(bytes);
-            return disk_.read(sector * kSector, std::span<u8>(request->data), done);
-        case kOut:
-            request->data.resize(bytes);
-            if (queue(0).read(request->chain, 16, request->data) != bytes)
-                return complete(request, IoStatus::kError);
-            if (disk_.read_only()) return complete(request, IoStatus::kError);
-            return disk_.write(sector * kSector, std::span<u8>(request->data), done);
-        case kFlushRequest: return disk_.flush(done);
+        case kOut: {
+            const bool to_guest = request->type == kIn;
+            if (!to_guest && disk_.read_only()) return complete(request, IoStatus::kError);
+            const bool pinned = pin(*request, to_guest ? 0 : 16, bytes);
+            if (queue(0).stalled()) return;  // the pins go; all of it again later
+            if (!pinned) return complete(request, IoStatus::kError);
+            if (to_guest) request->bytes = bytes;
+            ++under_way_;
+            return to_guest ? disk_.read(sector * kSector, request->pieces, done)
+                            : disk_.write(sector * kSector, request->pieces, done);
+        }
+        case kFlushRequest: ++under_way_; return disk_.flush(done);
         case kGetId: {
             request->data.assign(serial_.begin(), serial_.end());
             return complete(request, IoStatus::kOk);
         }
         default: {
-            u8 status = kUnsupported;
-            queue(0).write(request->chain, writable - 1, std::span(&status, 1));
-            finish(0, request->chain, 1);
+            finish_filled(0, request->chain, [this, request, writable] {
+                u8 status = kUnsupported;
+                queue(0).write(request->chain, writable - 1, std::span(&status, 1));
+                return 1;
+            });
         }
     }
 }
 
-void VirtioBlk::complete(const std::shared_ptr<Request>& request, IoStatus result) {
-    if (request->epoch != epoch()) return;  // the device was reset meanwhile
-    u64 written = 0, last = request->chain.writable_bytes() - 1;
-    bool to_guest = request->type == kIn || request->type == kGetId;
-    if (result == IoStatus::kOk && to_guest) {
-        u64 wanted = std::min<u64>(request->data.size(), last);
-        written = queue(0).write(request->chain, 0, std::span(request->data).first(wanted));
-        if (written < wanted) result = IoStatus::kError;
+/// Pins the pages of `bytes` bytes of the readable (kOut) or writable buffers, from `offset` on. false: some
+/// are not RAM, or the queue is stalled. At most kLargestRequest bytes, so the number of pages is bounded.
+bool VirtioBlk::pin(Request& request, u64 offset, u64 bytes) {
+    const bool to_guest = request.type == kIn;
+    for (const auto& buffer : to_guest ? request.chain.writable : request.chain.readable) {
+        u64 left = buffer.size > offset ? std::min<u64>(buffer.size - offset, bytes) : 0;
+        Gpa at = buffer.where + offset;
+        offset -= std::min<u64>(offset, buffer.size);
+        bytes -= left;
+        while (left) {
+            const u64 piece = std::min<u64>(left, kPageSize - at.offset());
+            auto page = memory().try_pin(at.ppn(), to_guest ? PageAccess::kWrite : PageAccess::kRead);
+            if (!page) {
+                if (page.error().must_wait()) queue(0).stall(page.error());
+                return false;
+            }
+            request.pieces.push_back({page->host() + at.offset(), piece});
+            request.pages.push_back(std::move(*page));
+            at += piece;
+            left -= piece;
+        }
+        if (bytes == 0) break;
     }
-    u8 status = result == IoStatus::kOk ? kOk : kIoError;
-    queue(0).write(request->chain, last, std::span(&status, 1));
-    finish(0, request->chain, static_cast<u32>(written + 1));
+    return bytes == 0;
+}
+
+void VirtioBlk::complete(const std::shared_ptr<Request>& request, IoStatus result) {
+    request->pieces.clear();
+    request->pages.clear();
+    if (request->epoch != epoch()) return;  // the device was reset meanwhile
+    finish_filled(0, request->chain, [this, request, result] {
+        u64 last = request->chain.writable_bytes() - 1, written = request->bytes;
+        u8 status = result == IoStatus::kOk ? kOk : kIoError;
+        if (status != kOk) written = 0;
+        if (status == kOk && request->type == kGetId) {
+            u64 wanted = std::min<u64>(request->data.size(), last);
+            written = queue(0).write(request->chain, 0, std::span(request->data).first(wanted));
+            if (queue(0).stalled()) return u32{0};
+            if (written < wanted) status = kIoError;
+        }
+        queue(0).write(request->chain, last, std::span(&status, 1));
+        return static_cast<u32>(written + 1);
+    });
 }
 
 }  // namespace shadowbox

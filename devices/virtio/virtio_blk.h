@@ -16,14 +16,17 @@ class VirtioBlk final : public VirtioPci {
  protected:
     void queue_notified(unsigned queue) override;
     u8 config_byte(u32 offset) const override;
+    bool under_way() const override { return under_way_ != 0; }
 
  private:
     struct Request;
     void start(VirtqChain chain);
+    bool pin(Request& request, u64 offset, u64 bytes);
     void complete(const std::shared_ptr<Request>& request, IoStatus status);
 
     BlockBackend& disk_;
     std::string serial_;
+    u32 under_way_ = 0;  // requests that the disk works on, in pinned guest pages
 };
 
 }  // namespace shadowbox

@@ -38,6 +38,7 @@ void VirtioConsole::queue_notified(unsigned index) {
     for_each_request(kTransmitQueue, [this](const VirtqChain& chain) {
         std::vector<u8> bytes(std::min<u64>(chain.readable_bytes(), kOutputLimit));
         u64 got = queue(kTransmitQueue).read(chain, 0, bytes);
+        if (queue(kTransmitQueue).stalled()) return;
         if (backend_) backend_->write(std::span(bytes).first(got));
         sent_ += got;
         finish(kTransmitQueue, chain, 0);
@@ -45,15 +46,16 @@ void VirtioConsole::queue_notified(unsigned index) {
 }
 
 void VirtioConsole::deliver() {
-    while (!input_.empty() && ready() && bus_master()) {
+    while (!input_.empty() && ready() && bus_master() && !returning(kReceiveQueue)) {
         auto chain = take(kReceiveQueue);
         if (!chain) return;
         std::vector<u8> bytes(input_.begin(), input_.begin() + static_cast<std::ptrdiff_t>(std::min<u64>(
                                                                    input_.size(), chain->writable_bytes())));
         input_.erase(input_.begin(), input_.begin() + static_cast<std::ptrdiff_t>(bytes.size()));
-        u64 written = queue(kReceiveQueue).write(*chain, 0, bytes);
-        received_ += written;
-        finish(kReceiveQueue, *chain, static_cast<u32>(written));
+        received_ += bytes.size();
+        finish_filled(kReceiveQueue, *chain, [this, chain = *chain, bytes = std::move(bytes)] {
+            return static_cast<u32>(queue(kReceiveQueue).write(chain, 0, bytes));
+        });
     }
 }
 

@@ -40,7 +40,9 @@ void VirtioNet::transmit() {
         if (frame.empty())
             guest_oddity("virtio-net-frame",
                          fmt::format("the driver sends a frame of {} bytes; dropped", bytes));
-        if (!frame.empty() && queue(kTransmitQueue).read(chain, kHeader, frame) == frame.size() && backend_) {
+        const bool whole = queue(kTransmitQueue).read(chain, kHeader, frame) == frame.size();
+        if (queue(kTransmitQueue).stalled()) return;
+        if (!frame.empty() && whole && backend_) {
             backend_->send(frame);
             ++sent_;
         } else {
@@ -51,7 +53,7 @@ void VirtioNet::transmit() {
 }
 
 void VirtioNet::deliver() {
-    while (!waiting_.empty() && ready() && bus_master()) {
+    while (!waiting_.empty() && ready() && bus_master() && !returning(kReceiveQueue)) {
         auto chain = take(kReceiveQueue);
         if (!chain) return;
         std::vector<u8> packet(kHeader);
@@ -63,9 +65,10 @@ void VirtioNet::deliver() {
             finish(kReceiveQueue, *chain, 0);
             continue;
         }
-        u64 written = queue(kReceiveQueue).write(*chain, 0, packet);
         ++received_;
-        finish(kReceiveQueue, *chain, static_cast<u32>(written));
+        finish_filled(kReceiveQueue, *chain, [this, chain = *chain, packet = std::move(packet)] {
+            return static_cast<u32>(queue(kReceiveQueue).write(chain, 0, packet));
+        });
     }
 }
 

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: MIT
 #include "devices/virtio/virtio_pci.h"
 
+#include <algorithm>
+
 #include "core/log.h"
 
 namespace shadowbox {
@@ -25,6 +27,8 @@ VirtioPci::VirtioPci(std::string name, u16 type, u32 class_code, u64 features, u
       offered_(features | kVersion1 | kIndirectDescriptors),
       window_(*this) {
     for (unsigned i = 0; i < queues; ++i) queues_.emplace_back(memory);
+    returning_.resize(queues);
+    parked_.resize(queues);
     add_mmio_bar(kWindowBar, kBarSize, window_);
     msix_ = &add_msix(sink, queues + 1, kMsixBar);
     add_window_capability(1, kCommon, 0x38, 0);
@@ -55,6 +59,8 @@ void VirtioPci::reset_device() {
     state_ = {};
     state_.generation = generation;
     for (Virtqueue& q : queues_) q.reset();
+    for (auto& waiting : returning_) waiting.clear();
+    std::fill(parked_.begin(), parked_.end(), 0);
     set_intx(false);
     device_reset();
 }
@@ -84,7 +90,7 @@ void VirtioPci::Window::mmio_write(u64 offset, unsigned size, u64 value) {
     if (offset >= kNotify) {
         u64 index = (offset - kNotify) / kNotifyMultiplier;
         if (index >= device_.queues_.size() || !device_.ready() || !device_.bus_master()) return;
-        device_.queue_notified(static_cast<unsigned>(index));
+        device_.resume(static_cast<unsigned>(index));
         return;
     }
     if (offset < kDevice) return;
@@ -108,7 +114,7 @@ u64 VirtioPci::common_read(u32 offset) const {
                    : 0;
     if (offset < 18) return byte(state_.config_vector, 16);
     if (offset < 20) return byte(queues_.size(), 18);
-    if (offset == 20) return state_.status;
+    if (offset == 20) return state_.status || !under_way() ? state_.status : kStatusNeedsReset;
     if (offset == 21) return state_.generation;
     if (offset < 24) return byte(state_.queue_select, 22);
     if (offset < 26) return q ? byte(q->size, 24) : 0;
@@ -191,13 +197,57 @@ void VirtioPci::interrupt(u16 vector, u8 isr_bit) {
 }
 
 void VirtioPci::finish(unsigned index, const VirtqChain& chain, u32 written) {
-    if (queues_[index].push(chain, written)) interrupt(queues_[index].msix_vector, 1);
+    finish_filled(index, chain, [written] { return written; });
+}
+
+void VirtioPci::finish_filled(unsigned index, VirtqChain chain, std::function<u32()> fill) {
+    returning_[index].push_back({std::move(chain), std::move(fill)});
+    if (!parked_[index]) return_filled(index);
+}
+
+void VirtioPci::return_filled(unsigned index) {
+    Virtqueue& q = queues_[index];
+    while (!returning_[index].empty()) {
+        const Returning& first = returning_[index].front();
+        const u32 written = first.fill();
+        if (q.stalled()) break;
+        const bool wanted = q.push(first.chain, written);
+        if (q.stalled()) break;
+        returning_[index].pop_front();
+        if (wanted) interrupt(q.msix_vector, 1);
+    }
+    settle(index);
+}
+
+/// The driver notified the queue, or a page that a request waited for came.
+void VirtioPci::resume(unsigned index) {
+    if (parked_[index]) return;
+    return_filled(index);
+    if (returning_[index].empty() && !parked_[index] && ready() && bus_master()) queue_notified(index);
+}
+
+/// After work on a queue: a broken ring is told to the driver, a stalled one goes on when its page comes.
+void VirtioPci::settle(unsigned index) {
     check_broken(index);
+    std::optional<MemoryAnswer> stall = queues_[index].take_stall();
+    if (!stall || parked_[index] || !waits_) return;
+    parked_[index] = 1;
+    waits_->park(memory_, *stall, [this, index, epoch = epoch_] {
+        if (epoch != epoch_) return;
+        parked_[index] = 0;
+        resume(index);
+    });
+}
+
+bool VirtioPci::settled() const {
+    bool waiting = false;
+    for (std::size_t i = 0; i < queues_.size(); ++i) waiting |= parked_[i] || !returning_[i].empty();
+    return !waiting;
 }
 
 std::optional<VirtqChain> VirtioPci::take(unsigned index) {
     auto chain = queues_[index].pop();
-    check_broken(index);
+    settle(index);
     return chain;
 }
 

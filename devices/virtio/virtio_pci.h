@@ -5,8 +5,11 @@
 // later (Linux since 2015, SeaBIOS).
 #pragma once
 
+#include <deque>
+#include <functional>
 #include <vector>
 
+#include "devices/bus/page_waits.h"
 #include "devices/bus/pci_device.h"
 #include "devices/bus/pci_msix.h"
 #include "devices/virtio/virtqueue.h"
@@ -18,6 +21,10 @@ class VirtioPci : public PciDevice {
     void reset() override;
     void serialize(Archive& archive) override;
     void inspect(Inspector& inspector) const override;
+    /// Where requests wait for guest pages. Without it they are tried again at the next notification.
+    void set_page_waits(PageWaits& waits) { waits_ = &waits; }
+    /// Nothing waits for a page: what a save state needs. A request under way is not part of one.
+    bool settled() const;
 
  protected:
     static constexpr u64 kVersion1 = u64{1} << 32, kIndirectDescriptors = u64{1} << 28;
@@ -30,6 +37,9 @@ class VirtioPci : public PciDevice {
     virtual void queue_notified(unsigned queue) = 0;
     /// The driver reset the device: forget what is under way.
     virtual void device_reset() {}
+    /// Something of the time before a reset still reads or writes guest memory. The driver sees a status
+    /// other than 0 until it ends (virtio 1.1, 4.1.4.3.1).
+    virtual bool under_way() const { return false; }
     /// Device configuration space; beyond it reads 0.
     virtual u8 config_byte(u32 offset) const { return 0; }
     virtual void config_byte_written(u32 offset, u8 value) {}
@@ -40,18 +50,27 @@ class VirtioPci : public PciDevice {
     /// The next request of a queue; a ring that makes no sense sets DEVICE_NEEDS_RESET.
     std::optional<VirtqChain> take(unsigned queue);
     /// Takes what waits now, not what is added meanwhile: its notification comes after this one, and a driver
-    /// that never stops adding must not hold the device lock for ever.
+    /// that never stops adding must not hold the device lock for ever. `work` reads all that it needs before
+    /// it does anything: where a page is away (the queue is stalled) it returns, and comes again later.
     template <class Work>
     void for_each_request(unsigned index, Work work) {
-        for (u16 left = queues_[index].waiting(); left; --left) {
+        for (u16 left = queues_[index].waiting(); left && returning_[index].empty(); --left) {
             auto chain = take(index);
             if (!chain) return;
             work(std::move(*chain));
+            if (!queues_[index].stalled()) continue;
+            queues_[index].put_back();
+            break;
         }
-        check_broken(index);
+        settle(index);
     }
     /// Returns a request and interrupts if the driver wants that.
     void finish(unsigned queue, const VirtqChain& chain, u32 written);
+    /// The same after `fill` wrote the request's buffers and said how many bytes. It is called again from
+    /// the start while a page is away, so it writes the same bytes every time; requests return in order.
+    void finish_filled(unsigned queue, VirtqChain chain, std::function<u32()> fill);
+    /// Requests of the queue wait to be returned: no more are taken.
+    bool returning(unsigned queue) const { return !returning_[queue].empty(); }
     void config_changed();
     GuestMemory& memory() { return memory_; }
     /// Changes with each reset, so that late completions of earlier requests are recognised.
@@ -74,12 +93,22 @@ class VirtioPci : public PciDevice {
     void reset_device();
     void interrupt(u16 vector, u8 isr_bit);
     void check_broken(unsigned queue);
+    void settle(unsigned queue);
+    void return_filled(unsigned queue);
+    void resume(unsigned queue);
 
     GuestMemory& memory_;
     const u64 offered_;
     Window window_;
     Msix* msix_ = nullptr;
     std::vector<Virtqueue> queues_;
+    struct Returning {
+        VirtqChain chain;
+        std::function<u32()> fill;
+    };
+    std::vector<std::deque<Returning>> returning_;  // by queue
+    std::vector<u8> parked_;                        // by queue: resume() will be called
+    PageWaits* waits_ = nullptr;
     u64 epoch_ = 0;
     struct State {
         u32 device_feature_select = 0, driver_feature_select = 0;

@@ -13,7 +13,10 @@ void VirtioRng::queue_notified(unsigned) {
             for (std::size_t k = i; k < std::min(i + 8, bytes.size()); ++k)
                 bytes[k] = static_cast<u8>(value >> (8 * (k - i)));
         }
-        finish(0, chain, static_cast<u32>(queue(0).write(chain, 0, bytes)));
+        // Once drawn, the same bytes are written however often a page is away.
+        finish_filled(0, chain, [this, chain, bytes = std::move(bytes)] {
+            return static_cast<u32>(queue(0).write(chain, 0, bytes));
+        });
     });
 }
 

@@ -32,18 +32,24 @@ void Virtqueue::reset() {
     descriptors = driver_ring = device_ring = 0;
     msix_vector = 0xFFFF;
     next_available_ = next_used_ = 0;
+    stall_.reset();
+}
+
+bool Virtqueue::done(MemoryAnswer answer) {
+    if (answer.must_wait()) stall_ = answer;
+    return answer.ready();
 }
 
 std::optional<u16> Virtqueue::load16(u64 where) {
     u8 bytes[2];
-    if (!memory_.read(Gpa(where), bytes)) return std::nullopt;
+    if (!done(memory_.try_read(Gpa(where), bytes))) return std::nullopt;
     return static_cast<u16>(bytes[0] | bytes[1] << 8);
 }
 
 bool Virtqueue::load_descriptor(u64 table, u16 index, Descriptor& d) {
     u8 bytes[16];
     u64 where = table + index * 16u;
-    if (where < table || !memory_.read(Gpa(where), bytes)) return false;
+    if (where < table || !done(memory_.try_read(Gpa(where), bytes))) return false;
     memcpy(&d.address, bytes, 8);
     memcpy(&d.size, bytes + 8, 4);
     memcpy(&d.flags, bytes + 12, 2);
@@ -81,7 +87,7 @@ u16 Virtqueue::waiting() {
     if (!enabled || broken_) return 0;
     auto index = load16(driver_ring + 2);
     if (!index) {
-        set_broken();
+        give_up();
         return 0;
     }
     return std::min<u16>(static_cast<u16>(*index - next_available_), size);
@@ -91,16 +97,17 @@ std::optional<VirtqChain> Virtqueue::pop() {
     if (!enabled || broken_) return std::nullopt;
     auto index = load16(driver_ring + 2);
     if (!index) {
-        set_broken();
+        give_up();
         return std::nullopt;
     }
     if (*index == next_available_) return std::nullopt;
     guest_fence(std::memory_order_acquire);  // the ring's entries were written before its index
     auto head = load16(driver_ring + 4 + 2u * (next_available_ % size));
     VirtqChain chain;
-    if (!head || static_cast<u16>(*index - next_available_) > size ||
+    // A driver has no more requests out than there are descriptors.
+    if (!head || static_cast<u16>(*index - next_used_) > size ||
         !add_chain(descriptors, size, *head, false, chain)) {
-        set_broken();
+        give_up();
         return std::nullopt;
     }
     chain.head = *head;
@@ -113,47 +120,52 @@ bool Virtqueue::push(const VirtqChain& chain, u32 written) {
     u32 element[2] = {chain.head, written};
     u8 bytes[8];
     memcpy(bytes, element, 8);
-    bool ok = memory_.write(Gpa(device_ring + 4 + 8u * (next_used_ % size)), bytes);
+    bool ok = done(memory_.try_write(Gpa(device_ring + 4 + 8u * (next_used_ % size)), bytes));
     guest_fence(std::memory_order_release);
-    ++next_used_;
-    u8 index[2] = {static_cast<u8>(next_used_), static_cast<u8>(next_used_ >> 8)};
-    ok = ok && memory_.write(Gpa(device_ring + 2), index);
+    const u16 used = static_cast<u16>(next_used_ + 1);
+    u8 index[2] = {static_cast<u8>(used), static_cast<u8>(used >> 8)};
+    ok = ok && done(memory_.try_write(Gpa(device_ring + 2), index));
+    if (stalled()) return false;
     guest_fence(std::memory_order_seq_cst);
     auto flags = load16(driver_ring);
+    if (stalled()) return false;  // the repetition writes the same element and index
+    next_used_ = used;
     if (!ok || !flags) set_broken();
     return !broken_ && !(*flags & kNoInterrupt);
 }
 
 u64 Virtqueue::read(const VirtqChain& chain, u64 offset, std::span<u8> to) {
-    u64 done = 0;
+    u64 copied = 0;
     for (const auto& buffer : chain.readable) {
         if (offset >= buffer.size) {
             offset -= buffer.size;
             continue;
         }
-        u64 piece = std::min<u64>(buffer.size - offset, to.size() - done);
-        if (!memory_.read(buffer.where + offset, to.subspan(done, piece))) return outside(done);
-        done += piece;
+        u64 piece = std::min<u64>(buffer.size - offset, to.size() - copied);
+        MemoryAnswer answer = memory_.try_read(buffer.where + offset, to.subspan(copied, piece));
+        if (!done(answer)) return stalled() ? copied : outside(copied);
+        copied += piece;
         offset = 0;
-        if (done == to.size()) break;
+        if (copied == to.size()) break;
     }
-    return done;
+    return copied;
 }
 
 u64 Virtqueue::write(const VirtqChain& chain, u64 offset, std::span<const u8> from) {
-    u64 done = 0;
+    u64 copied = 0;
     for (const auto& buffer : chain.writable) {
         if (offset >= buffer.size) {
             offset -= buffer.size;
             continue;
         }
-        u64 piece = std::min<u64>(buffer.size - offset, from.size() - done);
-        if (!memory_.write(buffer.where + offset, from.subspan(done, piece))) return outside(done);
-        done += piece;
+        u64 piece = std::min<u64>(buffer.size - offset, from.size() - copied);
+        MemoryAnswer answer = memory_.try_write(buffer.where + offset, from.subspan(copied, piece));
+        if (!done(answer)) return stalled() ? copied : outside(copied);
+        copied += piece;
         offset = 0;
-        if (done == from.size()) break;
+        if (copied == from.size()) break;
     }
-    return done;
+    return copied;
 }
 
 void Virtqueue::serialize(Archive& archive) {

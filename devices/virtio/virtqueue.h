@@ -4,6 +4,7 @@
 #pragma once
 
 #include <optional>
+#include <utility>
 #include <vector>
 
 #include "core/archive.h"
@@ -45,6 +46,13 @@ class Virtqueue {
     /// interrupt. A ring that is not in memory breaks the queue.
     bool push(const VirtqChain& chain, u32 written);
     bool broken() const { return broken_; }
+    /// A page that a call above or below needed was not ready: the call did nothing that its repetition
+    /// would not do again. Forgotten by the look.
+    std::optional<MemoryAnswer> take_stall() { return std::exchange(stall_, std::nullopt); }
+    bool stalled() const { return stall_.has_value(); }
+    void stall(MemoryAnswer answer) { stall_ = answer; }
+    /// The request popped last was not begun: pop() gives it again.
+    void put_back() { --next_available_; }
 
     /// Copies out of the readable or into the writable buffers, from `offset` on. Returns the bytes copied.
     u64 read(const VirtqChain& chain, u64 offset, std::span<u8> to);
@@ -61,10 +69,17 @@ class Virtqueue {
     bool add_chain(u64 table, u16 count, u16 first, bool indirect, VirtqChain& chain);
     std::optional<u16> load16(u64 where);
     void set_broken();
+    /// True if it was done; a stall is kept.
+    bool done(MemoryAnswer answer);
+    /// Nothing can be had: the ring is nonsense, unless a page of it is only away.
+    void give_up() {
+        if (!stalled()) set_broken();
+    }
 
     GuestMemory& memory_;
     u16 next_available_ = 0, next_used_ = 0;
     bool broken_ = false;
+    std::optional<MemoryAnswer> stall_;
 };
 
 }  // namespace shadowbox

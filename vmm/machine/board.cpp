@@ -63,6 +63,11 @@ Board::Board(const MachineConfig& config, GuestMemory& memory, TimerQueue& timer
     for (auto& serial : serials) all_.push_back(serial.get());
     font_ = vga_font(plugs.vga_bios);
     wire(config, plugs, memory, apics);
+    if (!hooks.page_waits) return;
+    for (VirtioPci* device : std::initializer_list<VirtioPci*>{&balloon, &rng, net.get()})
+        if (device) device->set_page_waits(*hooks.page_waits);
+    for (auto& console : consoles) console->set_page_waits(*hooks.page_waits);
+    for (auto& disk : disks) disk->set_page_waits(*hooks.page_waits);
 }
 
 Board::~Board() = default;

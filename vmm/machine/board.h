@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "devices/bus/io_bus.h"
+#include "devices/bus/page_waits.h"
 #include "devices/bus/pci_bus.h"
 #include "devices/chipset/acpi_pm.h"
 #include "devices/chipset/debug_ports.h"
@@ -47,6 +48,7 @@ struct BoardHooks {
     std::function<void(const std::string&)> firmware_line;
     std::function<void(std::function<void()>)> run_exclusive;  ///< for changes of the physical map
     std::function<u64()> random;                               ///< entropy for the guest
+    PageWaits* page_waits = nullptr;  ///< where requests wait for guest pages; outlives the board
 };
 
 /// What is plugged into the board from outside; all outlive it.

@@ -28,6 +28,7 @@ RoundResult VirtualMachine::run_round() {
             if (!run_slice()) return ending_ ? RoundResult::kEnded : RoundResult::kHeld;
             continue;
         }
+        if (!settle_page_waits()) return RoundResult::kHeld;
         if (icount_time_ >= round_end_) {
             round_end_ = (icount_time_ / IcountRunner::kRound + 1) * IcountRunner::kRound;
             return RoundResult::kDone;
@@ -38,10 +39,20 @@ RoundResult VirtualMachine::run_round() {
     return RoundResult::kEnded;
 }
 
+/// No lock held. At the guest time at which they were parked, before any vCPU goes on.
+bool VirtualMachine::settle_page_waits() {
+    if (!page_waits_->any()) return true;
+    page_waits_->ask();
+    if (standing_ != VmState::kRunning) return false;
+    std::lock_guard lock(device_lock_);
+    page_waits_->run_ready();
+    return !page_waits_->any();
+}
+
 u64 VirtualMachine::idle_rounds() {
     std::lock_guard quantum(quantum_mutex_);
     std::lock_guard lock(device_lock_);
-    if (ending_ || reset_pending_ || exclusive_pending_ || !journal_.empty()) return 0;
+    if (ending_ || reset_pending_ || exclusive_pending_ || !journal_.empty() || page_waits_->any()) return 0;
     GuestNs next = timers_->next_deadline();
     for (auto& vcpu : vcpus_) {
         if (vcpu->wakeup_pending() || !vcpu->halted) return 0;
@@ -69,6 +80,10 @@ bool VirtualMachine::begin_slice() {
     std::lock_guard lock(device_lock_);
     journal_.apply_all(icount_time_);
     timers_->run_due(icount_time_);
+    if (page_waits_->any()) {  // first the devices
+        clock.end(icount_time_);
+        return true;
+    }
     GuestNs next = timers_->next_deadline();
     bool all_halted = true;
     for (auto& vcpu : vcpus_) all_halted &= vcpu->halted && !vcpu->wakeup_pending();
@@ -131,7 +146,7 @@ bool VirtualMachine::run_vcpu(Vcpu& vcpu, u64 first_retired) {
         if (next <= clock.now()) break;
         length = std::min(length, next - slice_.start);
         if (used >= length) break;
-        if (waits_for_page_ || !gate_.enter_unless(vcpu, stands_still)) {
+        if (waits_for_page_ || !settle_page_waits() || !gate_.enter_unless(vcpu, stands_still)) {
             through = ending_;
             break;
         }

@@ -77,6 +77,7 @@ void VirtualMachine::do_reset() {
     {
         std::lock_guard lock(device_lock_);
         if (reset_pending_.exchange(false)) {
+            io_->drain();  // what a disk still reads goes to pages of the guest that was, not of the next
             power_on();
             tell(VmEvent::kReset);
         }

@@ -24,6 +24,7 @@
 #include "vmm/journal/journal.h"
 #include "vmm/machine/apic_fabric.h"
 #include "vmm/machine/board.h"
+#include "vmm/machine/page_waits.h"
 #include "vmm/machine/vcpu_gate.h"
 #include "vmm/machine/vm_clock.h"
 
@@ -173,6 +174,8 @@ class VirtualMachine final : public MachineBus {
     void triple_fault(Vcpu& vcpu);
     void power_off();
     void request_end(VmState state, int status, std::string reason);
+    /// Device requests that wait for pages go on; false: some still wait.
+    bool settle_page_waits();
     bool begin_slice();
     bool run_slice();
     bool run_vcpu(Vcpu& vcpu, u64 first_retired);
@@ -195,6 +198,7 @@ class VirtualMachine final : public MachineBus {
     std::unique_ptr<IoExecutor> io_;
     std::vector<Drive> drives_;
     std::unique_ptr<NetBackend> network_;
+    std::unique_ptr<MachinePageWaits> page_waits_;
     std::unique_ptr<Board> board_;
     struct CodeRelay;
     std::unique_ptr<CodeRelay> code_relay_;

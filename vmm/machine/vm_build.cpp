@@ -117,6 +117,7 @@ BoardHooks VirtualMachine::board_hooks() {
     hooks.run_exclusive = [this](std::function<void()> work) { run_exclusive(std::move(work)); };
     auto random = std::make_shared<SeededRandom>(host_.entropy() + id_.value * 64 + 63);
     hooks.random = [random] { return random->next(); };
+    hooks.page_waits = page_waits_.get();
     return hooks;
 }
 
@@ -142,6 +143,14 @@ Expected<void> VirtualMachine::build_devices(CharBackends lines) {
     if (!vga_bios && config_.kernel.empty())
         spdlog::warn("[{}] no picture from firmware: {} (Debian's package seabios has it)", config_.name,
                      vga_bios.error().text());
+    page_waits_ = std::make_unique<MachinePageWaits>(
+        MachinePageWaits::Hooks{[this] {
+                                    if (!icount_) return device_wake_.signal();
+                                    for (auto& vcpu : vcpus_)
+                                        vcpu->shrink_budget(0);  // no vCPU goes on before the request does
+                                },
+                                [this] { icount_ ? host_.wake_runner() : device_wake_.signal(); },
+                                [this](Ppn ppn) { want_room(ppn); }});
     board_ = std::make_unique<Board>(config_, *memory_, *timers_, apics_, board_hooks(), plugs);
     if (auto ok = board_->wired(); !ok) return ok;
     if (config_.vga) {

@@ -148,12 +148,14 @@ void VirtualMachine::device_main() {
     while (!ending_) {
         GuestNs next;
         device_until_ = kNever;
+        page_waits_->ask();  // may find the machine in want of room
         bool running = state() == VmState::kRunning;
         {
             std::lock_guard lock(device_lock_);
             GuestNs now = clock_->now();
             if (running) {
                 journal_.apply_all(now);
+                page_waits_->run_ready();
                 io_->run_completions();
                 timers_->run_due(now);
             }
