@@ -58,12 +58,18 @@ class Remapper {
         staged_.clear();
         std::vector<FreezePage*> freezes;
         std::vector<StagePage*> stages;
+        // A page comes back through another thread and goes by this one alone: at full speed the guest would
+        // do nothing but wait.
+        const bool may_evict = random_.one_in(32) && pager_.slots_in_use() < 2000;
         // Half of the batches stay near one place, where pages are likely to be in use together.
         const u64 base = random_.below(pages_), spread = random_.one_in(2) ? 256 : pages_;
         for (u64 size = 1 + random_.below(128); size > 0; --size) {
             const Ppn ppn((base + random_.below(spread)) % pages_);
             kinds.push_back(only >= 0 ? static_cast<unsigned>(only)
                                       : static_cast<unsigned>(random_.below(kKinds)));
+            const bool takes_away =
+                kinds.back() == kEvict || kinds.back() == kEvictShared || kinds.back() == kStage;
+            if (takes_away && !may_evict) kinds.back() = kSample;
             switch (kinds.back()) {
                 case kMergeZero: batch.merge_zero(memory_, ppn); break;
                 case kShare:

@@ -125,6 +125,20 @@ def test_remapping_at_random_changes_nothing_when_translated():
     return remapped_at_random("--jit")
 
 
+def test_remapping_at_random_changes_no_count_and_no_byte_under_icount():
+    """a run whose pages are moved, shared, frozen, evicted and waited for is the unmanaged run, to the last bit"""
+    def run(*options):
+        command = [BUILD / "tests/remap_boot", "--icount", *options, "7", "2", kernel(), BENCH / "initramfs.gz", 'console=ttyS0 quiet bench="fib fork"']
+        done = subprocess.run(command, capture_output=True, text=True, timeout=600, stdin=subprocess.DEVNULL)
+        expect(done.returncode == 0, f"{options}: status {done.returncode}, {done.stdout[-1500:]}{done.stderr[-1500:]}")
+        return done.stderr.strip().splitlines()[-1]
+    calm = run("--calm")
+    for options in ([], ["--jit"]):
+        managed = run(*options)
+        expect(managed == calm, f"{options}: {managed}, not {calm}")
+    return calm
+
+
 def remapped_at_random(*options):
     seed = int.from_bytes(os.urandom(4), "little")
     workloads = "fib qsort sha fork pipe pagefault memcpy"
