@@ -140,7 +140,7 @@ std::string help_text() {
         append_wrapped(out, row.help, 26, left.size() + 1 > 26 ? 26 : left.size(), 79);
     }
     out +=
-        "\nAn option's value 'help' lists its values: -device help, -cpu help, -machine help.\n"
+        "\nThe value 'help' lists an option's values: -device help, -cpu help.\n"
         "\nExit status: 0 power-off, 2 wrong option or image, 3 triple fault under\n"
         "-no-reboot, else what the guest wrote to its debug-exit port. Several guests:\n"
         "the largest.\n";

@@ -85,7 +85,13 @@ Expected<void> VirtualMachine::build(CharBackends lines) {
         for (auto& vcpu : vcpus_) vcpu->shrink_budget(static_cast<i64>(deadline > now ? deadline - now : 0));
     });
     journal_.on_post([this] { icount_ ? host_.wake_runner() : device_wake_.signal(); });
-    return prepare_firmware(*this);
+    if (auto prepared = prepare_firmware(*this); !prepared) return prepared;
+    // Told when all else is there: a missing firmware is one line.
+    if (auto vga_bios = File::read_all(kVgaBios, 1u << 20);
+        !vga_bios && config_.vga && config_.kernel.empty())
+        spdlog::warn("[{}] no picture from firmware: {} (Debian's package seabios has it)", config_.name,
+                     vga_bios.error().text());
+    return {};
 }
 
 /// Up to the PCI hole, and the rest above 4 GiB.
@@ -140,9 +146,6 @@ Expected<void> VirtualMachine::build_devices(CharBackends lines) {
     }
     auto vga_bios = config_.vga ? File::read_all(kVgaBios, 1u << 20) : std::vector<u8>();
     if (vga_bios) plugs.vga_bios = std::move(*vga_bios);
-    if (!vga_bios && config_.kernel.empty())
-        spdlog::warn("[{}] no picture from firmware: {} (Debian's package seabios has it)", config_.name,
-                     vga_bios.error().text());
     page_waits_ = std::make_unique<MachinePageWaits>(
         MachinePageWaits::Hooks{[this] {
                                     if (!icount_) return device_wake_.signal();
