@@ -180,7 +180,12 @@ StreamResult Stream::read(std::span<u8> to) {
 StreamResult Stream::write(std::span<const u8> from) {
     StreamResult result;
     while (result.bytes < from.size()) {
-        ssize_t count = ::write(descriptor_, from.data() + result.bytes, from.size() - result.bytes);
+        const u8* at = from.data() + result.bytes;
+        const std::size_t left = from.size() - result.bytes;
+        // A socket whose other end went is the end of the stream, not of a process that forgot to ignore
+        // SIGPIPE.
+        ssize_t count =
+            socket_ ? ::send(descriptor_, at, left, MSG_NOSIGNAL) : ::write(descriptor_, at, left);
         if (count >= 0) {
             result.bytes += static_cast<std::size_t>(count);
         } else if (errno == EAGAIN || errno == EWOULDBLOCK) {
