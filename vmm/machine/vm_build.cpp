@@ -86,9 +86,9 @@ Expected<void> VirtualMachine::build(CharBackends lines) {
     });
     journal_.on_post([this] { icount_ ? host_.wake_runner() : device_wake_.signal(); });
     if (auto prepared = prepare_firmware(*this); !prepared) return prepared;
-    // Told when all else is there: a missing firmware is one line.
-    if (auto vga_bios = File::read_all(kVgaBios, 1u << 20);
-        !vga_bios && config_.vga && config_.kernel.empty())
+    if (!config_.vga || !config_.kernel.empty() || board_->has_text_font()) return {};
+    // Told when all else is there: a missing firmware is one line. Read again for the reason.
+    if (auto vga_bios = File::read_all(kVgaBios, 1u << 20); !vga_bios)
         spdlog::warn("[{}] no picture from firmware: {} (Debian's package seabios has it)", config_.name,
                      vga_bios.error().text());
     return {};
