@@ -14,6 +14,8 @@ namespace shadowbox {
 /// Guest time in nanoseconds since the machine was powered on.
 using GuestNs = u64;
 constexpr GuestNs kNever = ~GuestNs{0};
+/// Ticks of shorter periods are not made up for when the host was late: nobody keeps time by them.
+constexpr GuestNs kShortestMadeUpPeriod = 500'000;
 
 /// Where guest time comes from. Safe to call from any thread.
 class GuestClock {

@@ -125,6 +125,15 @@ void LocalApic::collect_posted() const {
     }
 }
 
+bool LocalApic::waits(u8 vector) const {
+    collect_posted();
+    return irr_[vector / 32] >> vector % 32 & 1;
+}
+bool LocalApic::any_waits() const {
+    collect_posted();
+    return highest(irr_) >= 0;
+}
+
 int LocalApic::highest(const u32* bits) const {
     for (int i = 7; i >= 0; --i)
         if (bits[i]) return i * 32 + 31 - std::countl_zero(bits[i]);
@@ -250,7 +259,9 @@ void LocalApic::run_timer(GuestNs now) {
     switch (lvt_[kTimer] >> 17 & 3) {
         case 1: {  // periodic: stay on the grid, skip what was missed
             u64 period = static_cast<u64>(initial_count_) * divider();
-            timer_deadline_ += ((now - timer_deadline_) / period + 1) * period;
+            u64 missed = (now - timer_deadline_) / period;
+            if (period >= kShortestMadeUpPeriod) missed_ticks_ += missed;
+            timer_deadline_ += (missed + 1) * period;
             break;
         }
         case 2: tsc_deadline_ = 0; [[fallthrough]];
@@ -258,6 +269,9 @@ void LocalApic::run_timer(GuestNs now) {
     }
     cpu_.timer_changed();
     fire_lvt(lvt_[kTimer]);
+}
+void LocalApic::tick_again() {
+    if ((lvt_[kTimer] >> 17 & 3) == 1 && initial_count_) fire_lvt(lvt_[kTimer]);
 }
 void LocalApic::fire_lvt(u32 lvt) {
     if (lvt & kMasked) return;

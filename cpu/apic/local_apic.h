@@ -5,6 +5,7 @@
 #pragma once
 
 #include <atomic>
+#include <utility>
 
 #include "core/archive.h"
 #include "core/inspect.h"
@@ -62,6 +63,13 @@ class LocalApic {
     GuestNs next_deadline() const { return timer_deadline_; }
     /// Fires the timer if due at `now`.
     void run_timer(GuestNs now);
+    /// Periods of the timer that run_timer() came too late for, since this was last asked.
+    u64 take_missed_ticks() { return std::exchange(missed_ticks_, 0); }
+    /// Another interrupt of the timer, if it is still periodic and not masked.
+    void tick_again();
+    bool timer_tick_waits() const { return waits(static_cast<u8>(lvt_[1])); }
+    /// Some interrupt was accepted and not yet taken.
+    bool any_waits() const;
 
     void serialize(Archive& archive);
     void inspect(Inspector& inspector) const;
@@ -79,6 +87,7 @@ class LocalApic {
     void fire_lvt(u32 lvt);
     void note_error(u32 bit);
     void collect_posted() const;
+    bool waits(u8 vector) const;
     unsigned processor_priority() const;
     int highest(const u32* bits) const;
 
@@ -103,6 +112,7 @@ class LocalApic {
     u32 initial_count_ = 0, divide_ = 0;
     u64 tsc_deadline_ = 0;
     GuestNs timer_start_ = 0, timer_deadline_ = kNever;
+    u64 missed_ticks_ = 0;
 };
 
 }  // namespace shadowbox

@@ -20,6 +20,8 @@ class Pic8259 {
     u8 read(unsigned offset);
     void write(unsigned offset, u8 value);
     u8 edge_level() const { return state_.elcr; }
+    /// An unmasked request of `pin` was not yet acknowledged.
+    bool request_waits(unsigned pin) const { return (requests() & ~state_.imr) >> pin & 1; }
     void set_edge_level(u8 value);
     /// The pin that INT is raised for, or -1.
     int pending() const;
@@ -67,6 +69,7 @@ class Pic8259Pair final : public Device {
     /// IRQ 0-15; 2 is the cascade and has no wire.
     void set_irq(unsigned irq, bool level);
     bool intr() const { return intr_level_; }
+    bool request_waits(unsigned irq) const { return (irq < 8 ? master_ : slave_).request_waits(irq & 7); }
     /// The INTA cycle: a vector, in every case (spurious IRQ 7 or 15 if the request went away).
     u8 acknowledge();
 

@@ -117,11 +117,18 @@ void Hpet::expire(unsigned index) {
         u64 behind = (counter() - timer.value) & mask;
         u64 period = timer.period;
         u64 steps = behind / period + 1;
+        if (index == 0 && period >= kShortestMadeUpPeriod / kNsPerTick) count_due(steps);
         if (steps * period - behind < shortest && period < shortest) steps += shortest / period;
         timer.value = (timer.value + steps * period) & mask;
     }
     assert_timer(index);
     arm(index);
+}
+
+void Hpet::tick_again() {
+    const Comparator& timer = state_.timers[0];
+    if (enabled() && (timer.config & kPeriodicType) && timer.period && !(timer.config & kLevelType))
+        assert_timer(0);
 }
 
 u64 Hpet::read_register(u64 offset) const {

@@ -10,10 +10,11 @@
 #include <vector>
 
 #include "devices/bus/device.h"
+#include "devices/timers/tick_source.h"
 
 namespace shadowbox {
 
-class Hpet final : public Device, public MmioHandler {
+class Hpet final : public Device, public MmioHandler, public TickSource {
  public:
     static constexpr unsigned kTimers = 3;
     static constexpr u64 kHz = 100'000'000;
@@ -31,6 +32,7 @@ class Hpet final : public Device, public MmioHandler {
 
     u64 mmio_read(u64 offset, unsigned size) override;
     void mmio_write(u64 offset, unsigned size, u64 value) override;
+    void tick_again() override;
 
  private:
     struct Comparator {

@@ -69,19 +69,32 @@ void Pit8254::channel0_changed() {
 void Pit8254::arm() {
     u64 next = irq_enabled_ ? channels_[0].next_rising_edge(now_tick()) : PitChannel::kNoEdge;
     if (next == PitChannel::kNoEdge) return timer_.cancel();
+    armed_tick_ = next;
     timer_.arm(tick_deadline(next, kHz));
 }
 
-void Pit8254::edge() {
-    // OUT's low phase before the edge needs no timer of its own: controllers only see the transition.
+/// OUT's low phase before the edge needs no timer of its own: controllers only see the transition.
+void Pit8254::pulse_irq() {
     irq_.lower();
     irq_.raise();
+}
+
+void Pit8254::tick_again() {
+    if (irq_enabled_ && channels_[0].period()) pulse_irq();
+}
+
+void Pit8254::edge() {
+    pulse_irq();
     u64 tick = now_tick();
     u64 shortest = ticks_at(kShortestPeriodNs, kHz);
     u32 period = channels_[0].period();
+    if (period >= ticks_at(kShortestMadeUpPeriod, kHz))
+        count_due(1 + (tick > armed_tick_ ? (tick - armed_tick_) / period : 0));
     u64 skipped = period && period < shortest ? tick + shortest : tick;
     u64 next = channels_[0].next_rising_edge(std::max(tick, skipped));
-    if (next != PitChannel::kNoEdge) timer_.arm(tick_deadline(next, kHz));
+    if (next == PitChannel::kNoEdge) return;
+    armed_tick_ = next;
+    timer_.arm(tick_deadline(next, kHz));
 }
 
 void Pit8254::set_irq_enabled(bool enabled) {
@@ -109,6 +122,7 @@ void Pit8254::serialize(Archive& archive) {
     for (PitChannel& channel : channels_) channel.serialize(archive);
     archive(port_b_latch_, irq_enabled_, irq_);
     serialize_timer(archive, timer_);
+    if (archive.loading()) armed_tick_ = now_tick();
 }
 
 void Pit8254::inspect(Inspector& inspector) const {

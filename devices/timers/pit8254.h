@@ -7,10 +7,11 @@
 
 #include "devices/bus/device.h"
 #include "devices/timers/pit_channel.h"
+#include "devices/timers/tick_source.h"
 
 namespace shadowbox {
 
-class Pit8254 final : public Device, public PortHandler {
+class Pit8254 final : public Device, public PortHandler, public TickSource {
  public:
     static constexpr u64 kHz = 1193182;
 
@@ -30,6 +31,7 @@ class Pit8254 final : public Device, public PortHandler {
     void set_irq_enabled(bool enabled);
     /// Ticks per period of the speaker's square wave, 0 when silent.
     u32 period_of_speaker() const;
+    void tick_again() override;
 
  private:
     u64 now_tick() const;
@@ -40,6 +42,7 @@ class Pit8254 final : public Device, public PortHandler {
     void channel0_changed();
     void arm();
     void edge();
+    void pulse_irq();
 
     IrqLine irq_;
     TimerQueue& timers_;
@@ -48,6 +51,7 @@ class Pit8254 final : public Device, public PortHandler {
     PitChannel channels_[3];
     bool irq_enabled_ = true;
     u8 port_b_latch_ = 0;  // bits 0-3 of port 61h
+    u64 armed_tick_ = 0;   // the edge that timer_ waits for
 };
 
 }  // namespace shadowbox

@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: MIT
-"""Times a Debian disk image under Shadowbox and under QEMU's TCG: from start to login, then jobs of Debian's own programs.
+"""Times a Debian disk image under Shadowbox and under QEMU's TCG, or an earlier Shadowbox: from start to login, then jobs of Debian's own programs.
 
 Each run boots the image once under each emulator, in turn, logs in as root on the serial line, hands the jobs over on a second
 disk, and takes the time between the lines BEGIN and END of each job by the host's clock. What a job wrote must have one checksum
@@ -49,8 +49,8 @@ def command_of(name, a, jobs_disk):
     disks = [f"file={file},if={interface},format=raw,snapshot=on" for file, interface in ((a.image, a.disk), (jobs_disk, "virtio"))]
     command = ["-m", a.m, "-smp", "1", "-display", "none", "-monitor", "none", "-serial", "stdio", "-no-reboot",
                *(word for disk in disks for word in ("-drive", disk))]
-    if name == "shadowbox":
-        return [*shlex.split(a.shadowbox), *command, "-nic", "user"]
+    if name in ("shadowbox", "before"):
+        return [*shlex.split(getattr(a, name)), *command, "-nic", "user"]
     return [*shlex.split(a.qemu), "-accel", "tcg", "-cpu", "max", *command, "-nic", "user,model=virtio-net-pci",
             "-device", "virtio-balloon-pci", "-device", "virtio-rng-pci"]
 
@@ -151,6 +151,7 @@ def options():
     ap.add_argument("--runs", type=int, default=1, help="boots under each emulator; the medians are printed")
     ap.add_argument("--jobs", default=",".join(JOBS), help="some of %(default)s; empty: boot only")
     ap.add_argument("--only", choices=["shadowbox", "qemu"], help="run this emulator alone")
+    ap.add_argument("--before", metavar="COMMAND", help="compare with this earlier Shadowbox instead of QEMU")
     ap.add_argument("--disk", choices=["virtio", "ide"], default="virtio", help="how both see the image")
     ap.add_argument("-m", default="1024", metavar="MIB", help="guest memory")
     ap.add_argument("--timeout", type=float, default=600, help="seconds that the boot, or one job, may take (%(default)s)")
@@ -161,14 +162,15 @@ def options():
     ap.add_argument("--logs", type=pathlib.Path, help="keep each run's console in this folder")
     a = ap.parse_args()
     a.jobs = [job for job in a.jobs.split(",") if job]
-    names = [a.only] if a.only else ["shadowbox", "qemu"]
+    if a.only and a.before:
+        ap.error("--only runs one emulator, --before compares two")
+    names = [a.only] if a.only else ["shadowbox", "before" if a.before else "qemu"]
     if unknown := [job for job in a.jobs if job not in JOBS]:
         ap.error(f"no such job: {', '.join(unknown)}; there are {', '.join(JOBS)}")
     for name in names:
         program = shlex.split(getattr(a, name))
         if not program or not shutil.which(program[0]):
-            ap.error(f"cannot run {' '.join(program) or name}: " + ("no such program; --shadowbox COMMAND names another" if name == "shadowbox"
-                     else "no such program (package qemu-system-x86); --qemu COMMAND names another"))
+            ap.error(f"cannot run {' '.join(program) or name}: " + f"no such program{' (package qemu-system-x86)' if name == 'qemu' else ''}; --{name} COMMAND names another")
     if not a.image.is_file():
         ap.error(f"no image {a.image}; make it with: images/debian-disk.sh --include {PACKAGES} {a.image}")
     if a.runs < 1:

@@ -8,6 +8,7 @@
 #include "cpu/state/vcpu.h"
 #include "vmm/machine/host.h"
 #include "vmm/machine/idle_caches.h"
+#include "vmm/machine/late_ticks.h"
 #include "vmm/machine/virtual_machine.h"
 
 namespace shadowbox {
@@ -32,6 +33,7 @@ void VirtualMachine::vcpu_main(Vcpu& vcpu) {
         if (lock) timers_->run_due(clock_->now());
     };
     IdleCaches caches(vcpu);
+    LateTicks late_ticks(vcpu, *board_, device_lock_);
     while (gate_.enter(vcpu)) {
         if (outside_work_waits()) {  // enter() may just have taken back the call that came with it
             gate_.leave();
@@ -48,7 +50,7 @@ void VirtualMachine::vcpu_main(Vcpu& vcpu) {
             GuestNs now = clock_->now();
             if (now >= vcpu.apic->next_deadline()) vcpu.apic->run_timer(now);
             run_late_device_timers(now);
-            reason = vcpu.run(kSlice);
+            reason = vcpu.run(late_ticks.look(now, kSlice));
         }
         vcpu.safepoint.leave();
         vcpu.halted = reason == ExitReason::kHalt;  // inside the gate: a reset that comes after it wins

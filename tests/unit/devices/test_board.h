@@ -56,6 +56,11 @@ struct Time {
         clock.now_ = end;
     }
     void advance(GuestNs ns) { run_to(clock.now_ + ns); }
+    /// As a host that was late: nothing ran until `end`.
+    void jump_to(GuestNs end) {
+        clock.now_ = end;
+        timers.run_due(end);
+    }
 };
 
 struct Memory {

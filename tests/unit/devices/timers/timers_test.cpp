@@ -58,6 +58,27 @@ TEST_CASE("pit: mode 2 interrupts at exact ticks for an hour") {
     CHECK(t.irq.rises - before == (u64{3600} * Pit8254::kHz - 1) / 11932);
 }
 
+TEST_CASE("pit: counts the ticks that were due, also those that it came too late for") {
+    PitTest t;
+    t.control(0x34);
+    t.count(0, 1193);
+    t.to_tick(1193 * 3 + 5);
+    CHECK(t.pit.ticks_due() == 3);
+    unsigned before = t.irq.rises;
+    t.pit.tick_again();
+    CHECK(t.irq.rises == before + 1);
+    t.time.jump_to(pit_ns(1193 * 50 + 5));  // a host that was late: one edge stands for all
+    CHECK(t.pit.ticks_due() == 50);
+    CHECK(t.irq.rises == before + 2);
+    t.control(0x30);  // mode 0: no ticks, none again
+    t.count(0, 100);
+    t.to_tick(1193 * 52);
+    before = t.irq.rises;
+    t.pit.tick_again();
+    CHECK(t.irq.rises == before);
+    CHECK(t.pit.ticks_due() == 50);
+}
+
 TEST_CASE("pit: mode 2 reloads at terminal count") {
     PitTest t;
     t.gate2(true);
@@ -352,6 +373,25 @@ TEST_CASE("hpet: periodic timer with the accumulator written as Linux does, no d
     t.time.run_to(10'000 + u64{1000} * 1'000'000);
     CHECK(t.sink.messages.size() == 1001);
     CHECK(t.sink.messages[0].vector == 0x40);
+}
+
+TEST_CASE("hpet: counts the ticks that were due, also those that it came too late for") {
+    HpetTest t;
+    t.ioapic_write(0x14, 0x30);
+    t.write64(0x100, 0x4C);
+    t.write64(0x108, 100'000);
+    t.write64(0x108, 100'000);  // 1 ms
+    t.write64(0x10, 3);
+    t.time.run_to(3'500'000);
+    CHECK(t.hpet.ticks_due() == 3);
+    t.time.jump_to(50'500'000);
+    CHECK(t.hpet.ticks_due() == 50);
+    CHECK(t.sink.messages.size() == 4);
+    t.hpet.tick_again();
+    CHECK(t.sink.messages.size() == 5);
+    t.write64(0x10, 0);
+    t.hpet.tick_again();
+    CHECK(t.sink.messages.size() == 5);
 }
 
 TEST_CASE("hpet: legacy replacement takes IRQ 0 from the PIT") {
