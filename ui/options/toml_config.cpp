@@ -64,11 +64,16 @@ class Reader {
         std::filesystem::path given(path);
         return given.is_absolute() || directory_.empty() ? path : (directory_ / given).string();
     }
-    /// "file:log" -> "file:/where/the/toml/is/log"
+    /// "file:log" -> "file:/where/the/toml/is/log", and so with the value of file= among others.
     std::string resolve_spec(const std::string& spec) const {
         for (const char* kind : {"file:", "unix:"})
             if (spec.starts_with(kind)) return kind + resolve(spec.substr(5));
-        return spec;
+        constexpr std::string_view kFile = ",file=";
+        std::size_t at = ("," + spec).find(kFile);
+        if (at == std::string::npos) return spec;
+        at += kFile.size() - 1;
+        const std::size_t end = std::min(spec.find(',', at), spec.size());
+        return spec.substr(0, at) + resolve(spec.substr(at, end - at)) + spec.substr(end);
     }
     Expected<u64> size(const toml::node& node, std::string_view key) const {
         auto value = node.is_integer() ? parse_size(std::to_string(*node.value<i64>()), u64{1} << 20)
@@ -223,25 +228,55 @@ Expected<void> Reader::lines(const toml::node& node, std::string_view key, Machi
 struct TextKey {
     std::string_view key;
     MachineSetter* set;
-    bool is_path;
+    bool is_path = false;
 };
 constexpr TextKey kTextKeys[] = {
-    {"memory", set_memory, false},
-    {"vcpus", set_vcpus, false},
+    {"memory", set_memory},
+    {"vcpus", set_vcpus},
     {"kernel", set_kernel, true},
     {"initrd", set_initrd, true},
-    {"append", set_append, false},
+    {"append", set_append},
     {"bios", set_bios, true},
-    {"boot", set_boot, false},
-    {"cpu", set_cpu, false},
+    {"boot", set_boot},
+    {"cpu", set_cpu},
     {"cdrom", set_cdrom, true},
     {"floppy", set_fda, true},
-    {"triple_fault", set_triple_fault, false},
+    {"triple_fault", set_triple_fault},
+    {"uuid", set_uuid},
+    {"rtc", set_rtc},
+    {"vga", set_vga},
+    {"debugcon_port",
+     [](MachineConfig& machine, const std::string& port) {
+         return set_global(machine, "isa-debugcon.iobase=" + port);
+     }},
 };
-constexpr const char* kMachineKeys =
-    "name, memory, vcpus, disks, cdrom, floppy, kernel, initrd, append, bios, boot, cpu, serial, console, "
-    "chardevs, "
-    "net, no_reboot, paused, triple_fault, debug_exit";
+/// One text or a list of them, each as the command line would have it.
+struct ListKey {
+    std::string_view key;
+    MachineSetter* set;
+};
+constexpr ListKey kListKeys[] = {{"serial", set_serial},    {"console", set_console},
+                                 {"chardevs", set_chardev}, {"netdev", set_netdev},
+                                 {"device", set_device},    {"fw_cfg", set_fw_cfg},
+                                 {"drives", set_drive},     {"debugcon", set_debug_console}};
+struct SwitchKey {
+    std::string_view key;
+    bool MachineConfig::*value;
+};
+constexpr SwitchKey kSwitchKeys[] = {{"no_reboot", &MachineConfig::no_reboot},
+                                     {"paused", &MachineConfig::start_paused},
+                                     {"no_shutdown", &MachineConfig::no_shutdown},
+                                     {"nodefaults", &MachineConfig::no_defaults}};
+
+/// Those that machine_key() knows without a table, then the tables'.
+std::string machine_keys() {
+    std::string all = "name, disks, net, debug_exit";
+    auto add = [&all](const auto& rows) {
+        for (const auto& row : rows) all += fmt::format(", {}", row.key);
+    };
+    add(kTextKeys), add(kListKeys), add(kSwitchKeys);
+    return all;
+}
 
 Expected<void> Reader::machine_key(std::string_view key, const toml::node& node,
                                    MachineConfig& config) const {
@@ -252,35 +287,33 @@ Expected<void> Reader::machine_key(std::string_view key, const toml::node& node,
         if (auto ok = row.set(config, *value); !ok) return error(node, "{}: {}", key, ok.error().text());
         return {};
     }
+    for (const ListKey& row : kListKeys)
+        if (row.key == key) return lines(node, key, row.set, config);
+    for (const SwitchKey& row : kSwitchKeys) {
+        if (row.key != key) continue;
+        auto value = boolean(node, key);
+        if (!value) return tl::unexpected(value.error());
+        config.*row.value = *value;
+        return {};
+    }
     if (key == "name") {
         auto value = text(node, key);
         if (!value) return tl::unexpected(value.error());
         if (value->empty()) return error(node, "name: the name is empty");
         config.name = *value;
-    } else if (key == "disks" || key == "chardevs") {
+    } else if (key == "disks") {
         const toml::array* list = node.as_array();
         if (!list) return error(node, "{}: write a list", key);
-        for (const toml::node& item : *list) {
-            if (key == "disks") {
-                if (auto ok = disk(item, config); !ok) return ok;
-            } else if (auto ok = set_chardev(config, item.value_or(std::string())); !ok) {
-                return wrong(item, ok.error());
-            }
-        }
-    } else if (key == "serial" || key == "console") {
-        return lines(node, key, key == "serial" ? set_serial : set_console, config);
+        for (const toml::node& item : *list)
+            if (auto ok = disk(item, config); !ok) return ok;
     } else if (key == "net") {
         return net(node, config);
-    } else if (key == "no_reboot" || key == "paused") {
-        auto value = boolean(node, key);
-        if (!value) return tl::unexpected(value.error());
-        (key == "paused" ? config.start_paused : config.no_reboot) = *value;
     } else if (key == "debug_exit") {
         if (!node.is_integer()) return error(node, "debug_exit: write a port number like 0xf4");
         if (auto ok = set_device(config, fmt::format("isa-debug-exit,iobase={}", *node.value<i64>())); !ok)
             return wrong(node, ok.error());
     } else {
-        return error(node, "unknown key '{}' in [[vm]]; known: {}", key, kMachineKeys);
+        return error(node, "unknown key '{}' in [[vm]]; known: {}", key, machine_keys());
     }
     return {};
 }

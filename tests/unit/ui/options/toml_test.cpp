@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 #include <catch2/catch.hpp>
 
+#include "ui/options/device_option.h"
 #include "ui/options/toml_config.h"
 
 using namespace shadowbox;
@@ -39,6 +40,19 @@ append = "console=ttyS0"
 net = false
 no_reboot = true
 debug_exit = 0xf4
+[[vm]]
+uuid = "01234567-89ab-cdef-0123-456789abcdef"
+rtc = "base=localtime"
+vga = "none"
+vcpus = "4,sockets=2,cores=2"
+drives = ["file=d.img,if=none,id=d"]
+device = ["virtio-blk-pci,drive=d", "virtio-net-pci,netdev=n"]
+netdev = "user,id=n"
+fw_cfg = ["opt/a,string=b", "opt/f,file=f.bin"]
+debugcon = "file:debug.txt"
+debugcon_port = 0x402
+no_shutdown = true
+nodefaults = true
 )",
                                  "/dir/m.toml", invocation);
     INFO((result ? std::string() : result.error().text()));
@@ -46,7 +60,7 @@ debug_exit = 0xf4
     CHECK(invocation.host.pool_bytes == 512u << 20);
     CHECK(invocation.host.icount);
     CHECK(invocation.host.seed == 7);
-    REQUIRE(invocation.machines.size() == 2);
+    REQUIRE(invocation.machines.size() == 3);
     const MachineConfig& one = invocation.machines[0];
     CHECK(one.name == "one");
     CHECK(one.memory_bytes == 256u << 20);
@@ -72,6 +86,16 @@ debug_exit = 0xf4
     CHECK_FALSE(two.nic.present);
     CHECK(two.no_reboot);
     CHECK(two.debug_exit_port == 0xF4);
+    MachineConfig& three = invocation.machines[2];
+    REQUIRE(plug_devices(three));
+    CHECK(three.vcpus == 4);
+    CHECK_FALSE(three.vga);
+    CHECK(three.no_shutdown);
+    CHECK(three.drives.at(0).file == "/dir/d.img");
+    CHECK(three.drives.at(0).interface == DriveInterface::kVirtio);
+    REQUIRE(three.fw_cfg_files.size() == 2);
+    CHECK(three.fw_cfg_files[1].file == "/dir/f.bin");
+    CHECK(three.debug_console->port == 0x402);
 }
 
 TEST_CASE("toml: errors name file and line") {
