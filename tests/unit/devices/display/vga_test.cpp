@@ -341,6 +341,66 @@ TEST_CASE("vga: the DAC has 6 bits, and 8 when DISPI says so") {
     CHECK(read() == 0xFF803F);
 }
 
+TEST_CASE("vga: DAC bytes are drawn with 6 bits, and with 8 while DISPI says so") {
+    VgaTest t;
+    t.graphics_mode(40, 0xA3, 0x40, 0x40);
+    t.pair(0x3C4, 4, 0x0E);
+    t.dac(200, 0xFF, 0x80, 0x20);
+    t.poke(0xA0000, 200);
+    t.vga.render(t.frame);
+    CHECK(t.frame.pixels[0] == 0xFF0082);
+    t.place_bar(0xE0000008);
+    t.dispi_mode(640, 480, 8, 0x61);  // enabled, 8-bit DAC
+    t.dac(200, 0xFF, 0x80, 0x20);
+    REQUIRE(t.memory.guest.write(Gpa(0xE0000000), Bytes{200}));
+    t.vga.render(t.frame);
+    CHECK(t.frame.pixels[0] == 0xFF8020);
+}
+
+TEST_CASE("vga: the DAC's mask selects colors, its state register tells reads from writes") {
+    VgaTest t;
+    t.graphics_mode(40, 0xA3, 0x40, 0x40);
+    t.pair(0x3C4, 4, 0x0E);
+    t.dac(0x0F, 63, 0, 0), t.dac(0xFF, 0, 63, 0);
+    t.poke(0xA0000, 0xFF);
+    t.out8(0x3C6, 0x0F);
+    CHECK(t.in8(0x3C6) == 0x0F);
+    t.vga.render(t.frame);
+    CHECK(t.frame.pixels[0] == 0xFF0000);
+    t.out8(0x3C7, 1);
+    CHECK(t.in8(0x3C7) == 3);
+    t.out8(0x3C8, 1);
+    CHECK(t.in8(0x3C7) == 0);
+    CHECK(t.in8(0x3C8) == 1);
+}
+
+TEST_CASE("vga: an entry of the DAC changes with its third byte, and the index goes on") {
+    VgaTest t;
+    t.dac(7, 1, 2, 3);
+    t.out8(0x3C8, 7);
+    t.out8(0x3C9, 60), t.out8(0x3C9, 61);
+    auto red = [&](u8 index) {
+        t.out8(0x3C7, index);
+        return t.in8(0x3C9);
+    };
+    CHECK(red(7) == 1);
+    t.out8(0x3C8, 7);
+    for (u8 value : {10, 11, 12, 20, 21, 22}) t.out8(0x3C9, value);
+    CHECK(red(7) == 10);
+    CHECK(red(8) == 20);
+}
+
+TEST_CASE("vga: planes that the attribute controller disables are not drawn in graphics") {
+    VgaTest t;
+    t.graphics_mode(40, 0xE3, 0, 0);
+    t.pair(0x3CE, 5, 0x02);
+    t.poke(0xA0000, 0x0F);
+    t.attribute(0x12, 0x05);
+    t.screen_on();
+    t.vga.render(t.frame);
+    CHECK(t.frame.pixels[0] == VgaTest::color(5));
+}
+
 TEST_CASE("vga: text is seen without chain odd/even and without enabled planes") {
     VgaTest t;
     t.text_mode();

@@ -74,6 +74,28 @@ TEST_CASE("serial: interrupts reach the bus without OUT2") {
     CHECK_FALSE(t.irq.level);
 }
 
+TEST_CASE("serial: every kind of interrupt reaches the bus without OUT2") {
+    SerialTest t;
+    t.out(1, 0x01);
+    t.terminal.type("a");
+    CHECK((t.in(2) & 0x0F) == 0x04);
+    CHECK(t.irq.level);
+    t.in(0);
+    CHECK_FALSE(t.irq.level);
+    t.out(1, 0x04);
+    t.uart.receive_break();
+    CHECK((t.in(2) & 0x0F) == 0x06);
+    CHECK(t.irq.level);
+    t.in(5);
+    CHECK_FALSE(t.irq.level);
+    t.out(1, 0x08);
+    t.out(4, 0x12);  // looped back, RTS is CTS: modem status
+    CHECK((t.in(2) & 0x0F) == 0x00);
+    CHECK(t.irq.level);
+    t.in(6);
+    CHECK_FALSE(t.irq.level);
+}
+
 TEST_CASE("serial: received bytes interrupt at the trigger level and by timeout") {
     SerialTest t;
     t.out(3, 0x83), t.out(0, 1), t.out(1, 0), t.out(3, 0x03);  // 115200 8N1

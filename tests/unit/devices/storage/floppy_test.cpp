@@ -274,4 +274,14 @@ TEST_CASE("floppy: geometry by image size") {
     CHECK(floppy_geometry(1228800)->sectors == 15);
     CHECK(floppy_geometry(100000)->heads == 1);
     CHECK_FALSE(floppy_geometry(3000000));
+    // What a BIOS reads in CMOS register 10H, for the formats of 5 1/4 and 3 1/2 inches.
+    for (auto [kib, type] : {std::pair<u64, u8>{160, 1},
+                             {180, 1},
+                             {320, 1},
+                             {360, 1},
+                             {1200, 2},
+                             {720, 3},
+                             {1440, 4},
+                             {2880, 5}})
+        CHECK(floppy_geometry(kib * 1024)->cmos_type == type);
 }

@@ -331,6 +331,21 @@ TEST_CASE("rtc: memory sizes and boot order where SeaBIOS looks") {
     CHECK(t.read(0x3D) == 0x32);
 }
 
+TEST_CASE("rtc: the types of two floppy drives, and how many there are") {
+    struct {
+        u8 first, second, drives;
+    } cases[] = {{0, 0, 0x00}, {1, 0, 0x01}, {2, 3, 0x41}, {5, 4, 0x41}, {0, 4, 0x01}};
+    for (auto [first, second, drives] : cases) {
+        RtcTest t;
+        CmosConfiguration configuration;
+        configuration.floppy_types[0] = first;
+        configuration.floppy_types[1] = second;
+        t.rtc.configure(configuration);
+        CHECK(t.read(0x10) == (first << 4 | second));
+        CHECK((t.read(0x14) & 0xC1) == drives);  // bit 0: any; bits 7:6: one less
+    }
+}
+
 namespace {
 struct HpetTest : test::Board {
     static constexpr u64 kBase = layout::kHpet.first;
