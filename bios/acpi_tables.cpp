@@ -95,10 +95,14 @@ std::vector<u8> make_dsdt(const AcpiMachine& machine) {
             aml::name("_PRT", pci_routes(machine)),
             isa,
         });
+    // As on QEMU's board, where Linux' driver looks: _STA present and working, not to be shown.
+    Bytes fw_cfg = aml::device(
+        "FWCF", {aml::name("_HID", aml::string("QEMU0002")), aml::name("_STA", aml::integer(0x0B)),
+                 aml::name("_CRS", aml::resources({aml::io_port(kFwCfgPort, kFwCfgPorts)}))});
     Bytes hpet =
         aml::device("HPET", {aml::name("_HID", aml::eisa_id("PNP0103")), aml::name("_UID", aml::integer(0)),
                              aml::name("_CRS", aml::resources({aml::memory_fixed(kHpetAddress, 0x400)}))});
-    Bytes code = aml::scope("\\_SB", {pci, hpet});
+    Bytes code = aml::scope("\\_SB", {pci, hpet, fw_cfg});
     Bytes s5 = aml::name("\\_S5", aml::package({aml::integer(kS5Type), aml::integer(kS5Type), aml::integer(0),
                                                 aml::integer(0)}));
     std::vector<u8> dsdt = table("DSDT", 1, 36 + code.size() + s5.size());

@@ -9,9 +9,24 @@ import subprocess
 import tempfile
 import time
 
-from guests import INITRAMFS, SHADOWBOX, Machine, Run, Skip, expect, initramfs_with, kernel
+from guests import IMAGES, INITRAMFS, SHADOWBOX, Machine, Run, Skip, expect, initramfs_with, kernel
 
 DIRECT = ["-kernel", str(kernel()), "-append", "console=ttyS0 quiet job=script", "-no-reboot"]
+
+
+SAY = """#include <sys/io.h>
+int main() {
+    if (ioperm(0x402, 1, 1)) return 1;
+    outsb(0x402, "said", 4);
+}
+"""
+
+
+def compiled(folder, source):
+    """A static program for a guest."""
+    program = pathlib.Path(folder) / "program"
+    subprocess.run(["gcc", "-O1", "-static", "-x", "c", "-o", program, "-"], input=source.encode(), check=True)
+    return program.read_bytes()
 
 
 def test_qemu_spellings_reach_the_guest():
@@ -25,17 +40,26 @@ echo DISKS $(ls /sys/block)
 echo DATE $(date -u +%Y-%m-%d)
 echo UUID $(cat /sys/class/dmi/id/product_uuid)
 echo PCI $(cat /sys/bus/pci/devices/*/device)
+insmod /qemu_fw_cfg.ko
+echo FW_CFG $(cat /sys/firmware/qemu_fw_cfg/by_name/opt/org.test/raw) $(cat /sys/firmware/qemu_fw_cfg/by_name/opt/org.file/raw)
+/say
 echo JOB DONE
 """
     with tempfile.TemporaryDirectory() as folder:
         disk, log = pathlib.Path(folder) / "disk.img", pathlib.Path(folder) / "debug.txt"
         disk.write_bytes(bytes(1 << 20))
+        told = pathlib.Path(folder) / "told"
+        told.write_text("by-a-file")
+        driver = next((IMAGES / "cloud/lib/modules").rglob("qemu_fw_cfg.ko"))
         run = Run(["-machine", "pc", "-m", "256M", "-nographic", "-nodefaults", "-serial", "stdio", *DIRECT,
                    "-smp", "8,sockets=2,cores=2,threads=2", "-cpu", "max,-aes,-rdrand", "-rtc", "base=2006-06-17T16:01:21,clock=vm",
                    "-device", "virtio-net-pci,netdev=n0,mac=52:54:00:ab:cd:ef", "-netdev", "user,id=n0",
                    "-drive", f"if=none,id=d,file={disk},format=raw", "-device", "virtio-blk-pci,drive=d",
                    "-uuid", "550e8400-e29b-41d4-a716-446655440000", "-debugcon", f"file:{log}", "-global", "isa-debugcon.iobase=0x402",
-                   "-fw_cfg", "name=opt/org.test,string=x", "-initrd", initramfs_with(folder, {"job.sh": job})], 240)
+                   "-fw_cfg", "name=opt/org.test,string=told", "-fw_cfg", f"opt/org.file,file={told}",
+                   "-initrd", initramfs_with(folder, {"job.sh": job, "qemu_fw_cfg.ko": driver.read_bytes(),
+                                                        "say": compiled(folder, SAY)})], 240)
+        expect(log.read_bytes() == b"said", f"the debug console heard {log.read_bytes()}", run)
     text = run.text()
     expect("JOB DONE" in text and run.status == 0, "the job did not end", run)
     topology = dict(re.findall(r"TOPOLOGY (cpu\d) (.*)", text))
@@ -43,7 +67,8 @@ echo JOB DONE
     expect(topology["cpu7"].split()[0] == "1" and topology["cpu2"].split()[1] != topology["cpu0"].split()[1], "two sockets of two cores", run)
     flags = re.search(r"FLAGS (.*)", text).group(1).split()
     expect("aes" not in flags and "rdrand" not in flags and "sse4_2" in flags, "features", run)
-    for line in ("MAC .*52:54:00:ab:cd:ef", "DISKS .*vda", "DATE 2006-06-17", "UUID 550e8400-e29b-41d4-a716-446655440000"):
+    for line in ("MAC .*52:54:00:ab:cd:ef", "DISKS .*vda", "DATE 2006-06-17", "UUID 550e8400-e29b-41d4-a716-446655440000",
+                 "FW_CFG told by-a-file"):
         expect(re.search(line, text), f"no {line}", run)
     devices = re.search("PCI (.*)", text).group(1)
     expect("0x1111" not in devices and "0x1002" not in devices, "-nodefaults left a display adapter or a balloon", run)

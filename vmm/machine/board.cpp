@@ -12,7 +12,8 @@ namespace shadowbox {
 
 // What the ACPI tables say is what the board does.
 static_assert(pc::kPmBase == layout::kAcpiPm.first && pc::kGpe0Base == layout::kGpe0.first &&
-              pc::kSmiCommandPort == layout::kApmControl.first);
+              pc::kSmiCommandPort == layout::kApmControl.first && pc::kFwCfgPort == layout::kFwCfg.first &&
+              pc::kFwCfgPort + pc::kFwCfgPorts == layout::kFwCfgDma.first + layout::kFwCfgDma.count);
 static_assert(pc::kAcpiEnable == layout::kAcpiEnableCommand &&
               pc::kAcpiDisable == layout::kAcpiDisableCommand && pc::kS5Type == layout::kS5SleepType);
 static_assert(pc::kSciIrq == layout::kIrqSci && pc::kPitGsi == layout::kPitGsi &&
