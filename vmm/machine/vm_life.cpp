@@ -235,7 +235,12 @@ void VirtualMachine::finish() {
 /// No thread of the VM's own is left; views may still come.
 void VirtualMachine::give_pages_back() {
     while_stopped([&] {
-        for (auto& vcpu : vcpus_) record_.retired += vcpu->retired;
+        for (auto& vcpu : vcpus_) {
+            record_.retired += vcpu->retired;
+            vcpu->safepoint.enter();
+            vcpu->release_caches();  // handles may live long
+            vcpu->safepoint.leave();
+        }
         if (icount_) record_.memory_hash = memory_->content_hash();
         record_.time = clock_->now();
         std::vector<std::pair<Ppn, u64>> ranges;

@@ -2,6 +2,7 @@
 // Guests come and go while others run; what is left of one that has gone.
 #include <atomic>
 
+#include "cpu/blocks/block.h"
 #include "mmu/zero_fill_pager.h"
 #include "tests/unit/vmm/firmware_host.h"
 
@@ -70,6 +71,7 @@ TEST_CASE("host: an ended guest's pages go back while others run; name, status a
         wait_until([&] { return ends->finished(); });
         CHECK(machines.in_use() == before);
         CHECK(ends->memory().pmap().count().total() == 0);
+        CHECK(ends->vcpu(0).blocks->bytes_used() == 0);
         CHECK(machines.host->find(ends->id()) == ends);
         CHECK(ends->name() == "ends");
         CHECK(ends->state() == VmState::kPoweredOff);
