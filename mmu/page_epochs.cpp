@@ -34,14 +34,13 @@ PageEpochs::Stamp PageEpochs::at(Ppn ppn) const {
 }
 
 void PageEpochs::next() {
-    if (on()) ended_ = {accessed_.exchange(0), dirtied_.exchange(0)};
-    now_.store(++last_, std::memory_order_seq_cst);
+    if (on()) ended_accessed_ = accessed_.exchange(0), ended_dirtied_ = dirtied_.exchange(0);
+    now_.store(last_.fetch_add(1) + 1, std::memory_order_seq_cst);
 }
 
 void PageEpochs::stop() {
     now_.store(0, std::memory_order_seq_cst);
-    ended_ = {};
-    accessed_ = dirtied_ = 0;
+    accessed_ = dirtied_ = ended_accessed_ = ended_dirtied_ = 0;
 }
 
 }  // namespace shadowbox

@@ -34,7 +34,7 @@ class PageEpochs {
     }
     Stamp at(Ppn ppn) const;
     /// Of the epoch that ended last, and of the running one up to now.
-    Counts ended() const { return ended_; }
+    Counts ended() const { return {ended_accessed_.load(), ended_dirtied_.load()}; }
     Counts running() const { return {accessed_.load(), dirtied_.load()}; }
 
     // --- GuestMemory's: it drops the translations ---
@@ -46,10 +46,9 @@ class PageEpochs {
  private:
     void stamp_now(Ppn ppn, bool write);
     std::atomic<u32> now_{0};
-    u32 last_ = 0;  // the latest epoch there was; numbers are not used again
+    std::atomic<u32> last_{0};  // the latest epoch there was; numbers are not used again
     PpnTable table_;
-    std::atomic<u64> accessed_{0}, dirtied_{0};
-    Counts ended_;
+    std::atomic<u64> accessed_{0}, dirtied_{0}, ended_accessed_{0}, ended_dirtied_{0};
 };
 
 }  // namespace shadowbox

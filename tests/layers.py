@@ -49,6 +49,7 @@ ROOMS = {
     "vmm/screen": ("", ""),
     "vmm/boot": ("", "machine"),
     "vmm/machine": ("config journal disks boot", "network screen"),
+    "vmm/memory": ("machine", ""),
     "ui/control": ("", ""),
     "ui/monitor": ("control", "options display"),
     "ui/options": ("monitor", ""),

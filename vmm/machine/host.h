@@ -64,6 +64,7 @@ class Host {
     MachinePool& pool() { return *pool_; }
     Pager& pager() { return *pager_; }
     HostServices& services() { return services_; }
+    const HostServices& services() const { return services_; }
     CodeBudget& code_budget() { return code_budget_; }
     /// Base for guest-visible randomness: the seed under icount, the host's entropy otherwise.
     u64 entropy() const { return entropy_; }

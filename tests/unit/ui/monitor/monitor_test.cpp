@@ -139,6 +139,24 @@ TEST_CASE("monitor: choice of guest, status, names") {
     CHECK(monitor.quit_asked());
 }
 
+TEST_CASE("monitor: epochs tracks a guest, info epochs counts, off ends it") {
+    Machines machines;
+    Monitor monitor(machines);
+    CHECK(has(monitor.execute("info epochs"), "not tracked"));
+    for (const char* line : {"epochs", "epochs x", "epochs 0", "epochs 99999999", "epochs 1 s"}) {
+        INFO(line);
+        CHECK_FALSE(monitor.execute(line).empty());
+    }
+    CHECK(has(monitor.execute("info epochs"), "not tracked"));
+    CHECK(monitor.execute("epochs 1000") == "");
+    machines.touch(3);
+    CHECK(has(monitor.execute("info epochs"), "every 1000 ms of guest time, the running one is number 1"));
+    CHECK(has(monitor.execute("info epochs"),
+              "running            3 pages accessed (12 KiB),         3 dirtied (12 KiB)"));
+    CHECK(monitor.execute("epochs off") == "");
+    CHECK(has(monitor.execute("info epochs"), "not tracked"));
+}
+
 TEST_CASE("monitor: pool_set and cont let a guest go on that found the pool full") {
     Machines machines;
     Monitor monitor(machines);
