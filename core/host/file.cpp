@@ -34,16 +34,18 @@ File::~File() {
 Expected<File> File::open(const std::string& path, Mode mode) {
     int flags = mode == Mode::kReadOnly    ? O_RDONLY
                 : mode == Mode::kReadWrite ? O_RDWR
-                                           : O_RDWR | O_CREAT | O_TRUNC;
+                : mode == Mode::kCreate    ? O_RDWR | O_CREAT | O_TRUNC
+                                           : O_RDWR | O_CREAT | O_EXCL;
     File file;
     file.path_ = path;
     do {
         file.descriptor_ = ::open(path.c_str(), flags | O_CLOEXEC, 0644);
     } while (file.descriptor_ < 0 && errno == EINTR);
     if (file.descriptor_ < 0) {
-        ErrorCode code = errno == ENOENT                                       ? ErrorCode::kNotFound
-                         : errno == EACCES || errno == EPERM || errno == EROFS ? ErrorCode::kDenied
-                                                                               : ErrorCode::kIo;
+        ErrorCode code = errno == ENOENT ? ErrorCode::kNotFound
+                         : errno == EACCES || errno == EPERM || errno == EROFS || errno == EEXIST
+                             ? ErrorCode::kDenied
+                             : ErrorCode::kIo;
         return make_error(code, "cannot open '{}': {}", path, errno_text(errno));
     }
     struct stat status {};
@@ -113,6 +115,16 @@ Expected<u64> File::size() const {
     off_t end = lseek(descriptor_, 0, SEEK_END);  // a block device has no st_size
     if (end < 0) return make_error(ErrorCode::kIo, "cannot size '{}': {}", path_, errno_text(errno));
     return static_cast<u64>(end);
+}
+
+void File::remove_name() { unlink(path_.c_str()); }
+
+Expected<void> File::bypass_cache() {
+#ifdef O_DIRECT
+    const int flags = fcntl(descriptor_, F_GETFL);
+    if (flags >= 0 && fcntl(descriptor_, F_SETFL, flags | O_DIRECT) == 0) return {};
+#endif
+    return make_error(ErrorCode::kUnsupported, "'{}' cannot be used past the page cache", path_);
 }
 
 Expected<void> File::resize(u64 size) {

@@ -18,6 +18,7 @@ class File {
         kReadOnly,
         kReadWrite,  ///< must exist
         kCreate,     ///< read-write; made or emptied
+        kCreateNew,  ///< read-write; kDenied if there is one already
     };
 
     File() = default;
@@ -43,6 +44,12 @@ class File {
     Expected<void> flush();
     /// Gives a range back to the file system where it can; reads as zeros afterwards.
     Expected<void> discard(u64 offset, u64 size);
+
+    /// The file goes when it is closed, however the process ends.
+    void remove_name();
+    /// Reads and writes go past the host's page cache from now on; offsets, sizes and addresses must be
+    /// multiples of 4096 then. An error where the file system cannot.
+    Expected<void> bypass_cache();
 
     /// Locks without waiting, until the file is closed; ErrorCode::kDenied if someone else holds it.
     Expected<void> lock_shared();
