@@ -36,6 +36,10 @@ Expected<File> File::open(const std::string& path, Mode mode) {
                 : mode == Mode::kReadWrite ? O_RDWR
                 : mode == Mode::kCreate    ? O_RDWR | O_CREAT | O_TRUNC
                                            : O_RDWR | O_CREAT | O_EXCL;
+    // Content to be read lies in files and disks; others are refused, and a FIFO would have us wait for its
+    // writer. What we make may be /dev/null.
+    const bool reads = mode == Mode::kReadOnly || mode == Mode::kReadWrite;
+    if (reads) flags |= O_NONBLOCK;
     File file;
     file.path_ = path;
     do {
@@ -49,9 +53,14 @@ Expected<File> File::open(const std::string& path, Mode mode) {
         return make_error(code, "cannot open '{}': {}", path, errno_text(errno));
     }
     struct stat status {};
-    if (fstat(file.descriptor_, &status) == 0 && S_ISDIR(status.st_mode)) {
-        return make_error(ErrorCode::kInvalidArgument, "'{}' is a directory", path);
-    }
+    if (fstat(file.descriptor_, &status) != 0) return file;
+    if (S_ISDIR(status.st_mode)) return make_error(ErrorCode::kInvalidArgument, "'{}' is a directory", path);
+    if (reads && !S_ISREG(status.st_mode) && !S_ISBLK(status.st_mode))
+        return make_error(ErrorCode::kInvalidArgument, "'{}' is {}, neither a file nor a disk", path,
+                          S_ISFIFO(status.st_mode)   ? "a FIFO"
+                          : S_ISCHR(status.st_mode)  ? "a character device"
+                          : S_ISSOCK(status.st_mode) ? "a socket"
+                                                     : "special");
     return file;
 }
 

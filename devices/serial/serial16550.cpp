@@ -169,7 +169,10 @@ u32 Serial16550::port_read(u16 offset, unsigned size) {
 }
 
 void Serial16550::write_data(u8 byte) {
-    // The chip would be busy for a character time; ours has sent it already, so THRE rises again at once.
+    // A byte for the transmitter acknowledges THRE (16550D DS, table IV). The chip would be busy for a
+    // character time; ours has sent it already, so THRE rises again at once: an edge for the controller.
+    state_.transmit_empty_pending = false;
+    update_irq();
     state_.transmit_empty_pending = true;
     if (loopback()) {
         accept(byte, 0);

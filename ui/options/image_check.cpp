@@ -99,9 +99,7 @@ Expected<void> check_file(const std::string& file, const char* what) {
         return make_error(ErrorCode::kNotFound, "{} '{}' does not exist: check the path", what, file);
     if (status.type() == fs::file_type::directory)
         return make_error(ErrorCode::kInvalidArgument, "{} '{}' is a directory: name a file", what, file);
-    // Opening a FIFO would wait for its writer.
-    bool bytes = status.type() == fs::file_type::character && std::string_view(what) != "image";
-    if (status.type() != fs::file_type::regular && status.type() != fs::file_type::block && !bytes &&
+    if (status.type() != fs::file_type::regular && status.type() != fs::file_type::block &&
         fs::exists(status))
         return make_error(ErrorCode::kInvalidArgument,
                           "{} '{}' is {}: it must be a file or a disk, which can be read at any place", what,

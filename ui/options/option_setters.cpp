@@ -105,6 +105,9 @@ Expected<void> set_fdb(MachineConfig& machine, const std::string& value) {
 Expected<void> set_drive(MachineConfig& machine, const std::string& value) {
     auto drive = parse_drive(value, &machine.notes);
     if (!drive) return tl::unexpected(drive.error());
+    for (const DriveConfig& other : machine.drives)
+        if (!drive->id.empty() && other.id == drive->id)
+            return make_error(ErrorCode::kInvalidArgument, "the id '{}' is there twice", drive->id);
     machine.drives.push_back(*drive);
     return {};
 }

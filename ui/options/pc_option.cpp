@@ -20,8 +20,9 @@ std::optional<i64> parse_date(const std::string& text) {
     const char* end =
         strptime(text.c_str(), text.find('T') == std::string::npos ? "%Y-%m-%d" : "%Y-%m-%dT%H:%M:%S", &when);
     if (!end || *end) return std::nullopt;
-    i64 seconds = timegm(&when);
-    return seconds < 0 ? std::nullopt : std::optional<i64>(seconds);
+    const int day = when.tm_mday;
+    i64 seconds = timegm(&when);  // makes a 2nd of March of the 30th of February
+    return seconds < 0 || when.tm_mday != day ? std::nullopt : std::optional<i64>(seconds);
 }
 
 }  // namespace
@@ -29,13 +30,19 @@ std::optional<i64> parse_date(const std::string& text) {
 Expected<void> set_vcpus(MachineConfig& machine, const std::string& value) {
     KeyValues values(value, true);
     std::string count = values.take("cpus").value_or(values.word());
+    constexpr u64 kNotGiven = ~u64{0};
     u64 parts[5] = {};  // 0: not given
+    bool given[5] = {};
     static constexpr const char* kParts[5] = {"sockets", "dies", "cores", "threads", "maxcpus"};
     for (unsigned i = 0; i < 5; ++i) {
-        auto number = values.take_number(kParts[i], 0, kMostVcpus);
+        auto number = values.take_number(kParts[i], kNotGiven, kMostVcpus);
         if (!number) return tl::unexpected(number.error());
-        parts[i] = *number;
+        given[i] = *number != kNotGiven;
+        if (given[i]) parts[i] = *number;
     }
+    for (unsigned i = 0; i < 5; ++i)
+        if (given[i] && parts[i] == 0)
+            return make_error(ErrorCode::kInvalidArgument, "'{}': {} must be at least 1", value, kParts[i]);
     if (auto ok = values.finish("-smp", "cpus, sockets, dies, cores, threads, maxcpus"); !ok) return ok;
     auto [sockets, dies, cores, threads, most] = parts;
     u64 product = std::max<u64>(1, sockets) * std::max<u64>(1, dies) * std::max<u64>(1, cores) *

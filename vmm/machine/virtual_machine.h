@@ -16,6 +16,7 @@
 #include <vector>
 
 #include "core/host/thread.h"
+#include "core/line_budget.h"
 #include "mmu/guest_memory.h"
 #include "mmu/machine_bus.h"
 #include "vmm/boot/boot_image.h"
@@ -207,6 +208,7 @@ class VirtualMachine final : public MachineBus {
     BootImage boot_image_;
 
     std::mutex device_lock_;
+    LineBudget triple_fault_lines_;
     std::mutex exclusive_mutex_;  // one exclusive section at a time
     std::mutex exclusive_queue_mutex_;
     std::vector<std::function<void()>> exclusive_work_;  // guarded by exclusive_queue_mutex_

@@ -132,7 +132,9 @@ void VirtualMachine::wake_all() {
 void VirtualMachine::triple_fault(Vcpu& vcpu) {
     std::string story;
     while_stopped([&] { story = shutdown_story(vcpu); });  // a reset may already be under way
-    spdlog::warn("[{}] vCPU {}: {}", config_.name, vcpu.index, story);
+    if (auto held = triple_fault_lines_.take(host_monotonic_ns()))
+        spdlog::warn("[{}] vCPU {}: {}{}", config_.name, vcpu.index, story,
+                     *held ? fmt::format(" ({} more since the last line)", *held) : "");
     TripleFaultAction action = config_.triple_fault;
     if (action == TripleFaultAction::kDefault)
         action = config_.no_reboot ? TripleFaultAction::kExit : TripleFaultAction::kReset;

@@ -65,6 +65,16 @@ TEST_CASE("serial: THRE interrupt rises on enabling and after each byte, IIR ack
     CHECK_FALSE(t.irq.level);
 }
 
+TEST_CASE("serial: each byte written makes an edge, though nobody reads IIR") {
+    SerialTest t;
+    t.out(1, 0x02);
+    for (unsigned rises = 1; rises < 10; ++rises) {
+        CHECK(t.irq.level);
+        CHECK(t.irq.rises == rises);
+        t.out(0, 'x');
+    }
+}
+
 TEST_CASE("serial: interrupts reach the bus without OUT2") {
     SerialTest t;
     t.out(4, 0x00);

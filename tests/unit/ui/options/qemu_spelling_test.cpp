@@ -6,6 +6,7 @@
 #include <filesystem>
 #include <fstream>
 
+#include "core/host/file.h"
 #include "cpu/state/cpu_model.h"
 #include "ui/options/option_table.h"
 
@@ -61,6 +62,7 @@ TEST_CASE("qemu: -smp with sockets, cores and threads") {
     CHECK(whole.notes.empty());
     CHECK(taken({"-smp", "sockets=2,cores=4"}).vcpus == 8);
     CHECK(taken({"-smp", "8,sockets=2"}).cores_per_socket == 4);
+    CHECK(has(refused({"-smp", "4,cores=0"}), "cores must be at least 1"));
     CHECK(taken({"-smp", "4,threads=2"}).cores_per_socket == 2);
     CHECK(taken({"-smp", "6,cores=6"}).notes.empty());  // one package of any size
     MachineConfig odd = taken({"-smp", "6,sockets=2,cores=3"});
@@ -148,6 +150,8 @@ TEST_CASE("qemu: -drive if=none and the device that names it") {
 TEST_CASE("qemu: -rtc, -uuid, -vga, -nodefaults, -fw_cfg, -debugcon") {
     CHECK(taken({"-rtc", "base=localtime"}).rtc.local_time);
     CHECK(*taken({"-rtc", "base=2006-06-17T16:01:21"}).rtc.start == 1150560081);
+    CHECK_FALSE(refused({"-rtc", "base=2106-02-30"}).empty());
+    CHECK(has(refused({"-drive", "if=none,id=a,file=/x", "-drive", "if=none,id=a,file=/y"}), "twice"));
     CHECK(*taken({"-rtc", "base=1970-01-02"}).rtc.start == 86400);
     CHECK(taken({"-rtc", "base=utc,clock=vm"}).notes.empty());
     CHECK(has(taken({"-rtc", "base=utc,clock=host,driftfix=slew"}).notes.at(1), "driftfix"));
@@ -234,6 +238,10 @@ TEST_CASE("images: a FIFO, a socket's like and compressed files get one true lin
     REQUIRE(std::system(("mkfifo " + fifo).c_str()) == 0);
     CHECK(has(refused({fifo}), "is a FIFO"));
     CHECK(has(refused({"-kernel", fifo}), "is a FIFO"));
+    auto read = File::read_all(fifo);  // whoever reads it, -fw_cfg too
+    REQUIRE_FALSE(read);
+    CHECK(has(read.error().text(), "is a FIFO"));
+    CHECK(has(refused({"-kernel", "/dev/zero"}), "character device"));
     std::filesystem::remove(fifo);
     CHECK(has(refused({"/dev/null"}), "character device"));
     for (auto [magic, name] : {std::pair<std::string, std::string>{"\x1f\x8b", "gzip"},
