@@ -6,7 +6,6 @@
 #include <algorithm>
 #include <cstring>
 #include <map>
-#include <set>
 #include <thread>
 
 #include "core/seeded_random.h"
@@ -224,44 +223,6 @@ TEST_CASE("safepoint: a vCPU that could store into freshly marked code reports t
     CHECK_FALSE(m.guest.entry(5).written());
     domain.remove(mine);
     domain.remove(others);
-}
-
-TEST_CASE("safepoint: a code write is reported however many requests wait for a sleeping vCPU") {
-    struct Listener : CodeWriteListener {
-        std::set<u64> pages;
-        void code_written(Ppn ppn, u32, u32 size) override {
-            if (size == kPageSize) pages.insert(ppn.value);
-        }
-    };
-    for (int posts : {10, 63, 64, 65, 70, 1000}) {
-        INFO(posts);
-        Machine m;
-        Listener listener;
-        VcpuMmu other(m.guest.memory);
-        SafepointParticipant mine, others;
-        SafepointDomain& domain = m.guest.memory.safepoints();
-        m.guest.memory.set_code_listener(&listener);
-        domain.add(mine, m.mmu);
-        domain.add(others, other);
-        others.enter();
-        for (u64 page : {5, 6}) REQUIRE(other.resolve(Gva(page << 12), 8, MemoryAccess::kWrite).host);
-        mine.enter();
-        for (u64 page : {5, 6}) m.guest.memory.mark_code(Ppn(page), 0, 64, &mine);
-        u8* host = other.context()->probe_write(0x5000, 8);  // still before its next poll
-        REQUIRE(host);
-        guest_store<u64>(host, 0xC3);
-        others.leave();
-        for (int i = 0; i < posts; ++i) domain.post(DropRequest{{Ppn(100)}}, &mine);
-        mine.leave();
-        CHECK(listener.pages.empty());
-        others.enter();
-        CHECK(listener.pages == std::set<u64>{5, 6});
-        CHECK_FALSE(m.guest.entry(5).written());
-        others.leave();
-        m.guest.memory.set_code_listener(nullptr);
-        domain.remove(mine);
-        domain.remove(others);
-    }
 }
 
 TEST_CASE("safepoint: code marks stay while any vCPU that marked the page has blocks on it") {

@@ -44,7 +44,7 @@ struct TwoVcpus {
 }  // namespace
 
 TEST_CASE("safepoint: a store into code just marked is reported however many requests a sleeper then gets") {
-    const int posts = GENERATE(0, 10, 63, 64, 65, 70, 500);
+    const int posts = GENERATE(0, 10, 63, 64, 65, 70, 1000);
     const int marks = GENERATE(1, 3);
     TwoVcpus t;
     for (u64 page = 0; page < 3; ++page) t.give_write_right(0x5000 + page * kPageSize);

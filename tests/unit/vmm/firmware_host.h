@@ -24,12 +24,13 @@ void wait_until(Ready ready) {
 
 class FirmwareHost {
  public:
-    explicit FirmwareHost(bool icount, bool attended = true, std::shared_ptr<Pager> pager = nullptr) {
+    explicit FirmwareHost(bool icount, bool attended = true, std::shared_ptr<Pager> pager = nullptr,
+                          u64 seed = 1) {
         char name[] = "/tmp/shadowbox-test-XXXXXX";
         directory_ = mkdtemp(name);
         HostConfig config;
         config.icount = icount;
-        config.seed = 1;
+        config.seed = seed;
         config.attended = attended;
         config.pool_bytes = 64 << 20;
         auto created = Host::create(config, config.pool_bytes, std::move(pager));
@@ -43,7 +44,7 @@ class FirmwareHost {
 
     /// A guest of 1 MiB that runs `code` at F000:0000, its second vCPU (after start_second()) `second_code`.
     VmHandle add(const std::string& name, const std::vector<u8>& code,
-                 const std::vector<u8>& second_code = {}) {
+                 const std::vector<u8>& second_code = {}, bool jit = false) {
         std::vector<u8> image(64 << 10, 0xF4);
         std::copy(code.begin(), code.end(), image.begin());
         std::copy(second_code.begin(), second_code.end(), image.begin() + 0x1000);
@@ -58,7 +59,7 @@ class FirmwareHost {
         config.vcpus = second_code.empty() ? 1 : 2;
         config.bios = bios;
         config.nic.present = false;
-        config.jit = false;
+        config.jit = jit;
         config.debug_exit_port = 0xF4;
         config.start_paused = true;
         auto vm = host->add(config, {});

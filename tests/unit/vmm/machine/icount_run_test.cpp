@@ -1,17 +1,10 @@
 // SPDX-License-Identifier: MIT
 // A VM under icount with a firmware of a few instructions: guest time is the instructions it retires, HLT
 // skips to the next timer, and two runs of the same seed are the same.
-#include <catch2/catch.hpp>
-#include <cstdlib>
-#include <filesystem>
-#include <fstream>
-
-#include "core/log.h"
-#include "cpu/state/vcpu.h"
-#include "vmm/machine/host.h"
-#include "vmm/machine/virtual_machine.h"
+#include "tests/unit/vmm/firmware_host.h"
 
 using namespace shadowbox;
+using namespace shadowbox::test;
 
 namespace {
 
@@ -21,66 +14,27 @@ struct Result {
     GuestNs time = 0;
 };
 
-/// Runs a firmware whose reset vector jumps to `code` (16-bit, at F000:0000) until it writes to port F4h.
-Result run(const std::vector<u8>& code, u64 seed = 1, const std::vector<u8>& handler = {}) {
-    std::vector<u8> image(64 << 10, 0xF4);
-    std::copy(code.begin(), code.end(), image.begin());
-    std::copy(handler.begin(), handler.end(), image.begin() + 0x100);
-    const u8 reset[] = {0xEA, 0x00, 0x00, 0x00, 0xF0};
-    std::copy(std::begin(reset), std::end(reset), image.begin() + 0xFFF0);
-    char name[] = "/tmp/shadowbox-test-XXXXXX";
-    std::filesystem::path directory = mkdtemp(name);
-    std::ofstream(directory / "bios", std::ios::binary)
-        .write(reinterpret_cast<const char*>(image.data()), static_cast<long>(image.size()));
-    HostConfig host_config;
-    host_config.icount = true;
-    host_config.seed = seed;
-    auto host = Host::create(host_config, 8 << 20);
-    REQUIRE(host);
-    MachineConfig config;
-    config.name = "icount";
-    config.memory_bytes = 8 << 20;
-    config.bios = directory / "bios";
-    config.nic.present = false;
-    config.debug_exit_port = 0xF4;
-    auto vm = (*host)->add(config, {});
-    INFO((vm ? "" : vm.error().text()));
-    REQUIRE(vm);
+/// Runs `code`, with an interrupt handler at F000:0100, until it writes to port F4h.
+Result run(std::vector<u8> code, u64 seed = 1, const std::vector<u8>& handler = {}) {
+    code.resize(0x100, 0xF4);
+    code.insert(code.end(), handler.begin(), handler.end());
+    FirmwareHost machines(true, true, nullptr, seed);
+    VmHandle vm = machines.add("icount", code, {}, kHostHasTranslator);
     Result result;
-    VirtualMachine& machine = **vm;
     // At the end, on the runner's thread, where the clock is exact.
-    machine.set_observer([&](VmEvent event) {
-        if (event == VmEvent::kEnded) result.time = machine.vm_clock().now();
+    vm->set_observer([&](VmEvent event) {
+        if (event == VmEvent::kEnded) result.time = vm->vm_clock().now();
     });
     spdlog::set_level(spdlog::level::off);
-    (*host)->start_all();
-    (*host)->wait_all();
-    result.status = machine.exit_status();
-    result.retired = machine.record().retired;
-    result.hash = machine.record().memory_hash;
-    host->reset();  // joins the runner
+    machines.host->start_all();
+    vm->resume();
+    machines.host->wait_all();
+    result.status = vm->exit_status();
+    result.retired = vm->record().retired;
+    result.hash = vm->record().memory_hash;
+    machines.host.reset();  // joins the runner
     spdlog::set_level(spdlog::level::info);
-    std::filesystem::remove_all(directory);
     return result;
-}
-
-/// mov ecx, count; loop: dec ecx; jnz loop; mov al, 7; out F4h, al
-std::vector<u8> counting(u32 count) {
-    return {0x66,
-            0xB9,
-            static_cast<u8>(count),
-            static_cast<u8>(count >> 8),
-            static_cast<u8>(count >> 16),
-            static_cast<u8>(count >> 24),
-            0x66,
-            0x49,
-            0x75,
-            0xFC,
-            0xB0,
-            0x07,
-            0xE6,
-            0xF4,
-            0xF4};
 }
 
 /// Points IRQ 0 (vector 8) at F000:0100, starts the PIT in mode 2 with 65536 counts (54.9 ms), and halts
