@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-// The coverage table of tests/README.md: for each .def file, how many rows are compared with the host, how
+// The coverage table of tests/host_compare/README.md: for each .def file, how many rows are compared with the host, how
 // many others a unit or asm test executes, and which have none.
 #pragma once
 

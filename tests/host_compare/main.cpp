@@ -10,7 +10,7 @@
 // On a host without 32-bit code segments, or as if on one with --no-32bit-segments or SHADOWBOX_DENY_32BIT=1
 // in the environment, 64-bit mode is compared with the host and 32-bit mode with the corpus of the repository
 // (or --corpus). Exit status 1 if anything differed, 2 for wrong options or a bad corpus, 77 if nothing can
-// be compared. See tests/README.md.
+// be compared. See tests/host_compare/README.md.
 #include <fmt/format.h>
 
 #include <chrono>
