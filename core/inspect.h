@@ -7,6 +7,7 @@
 
 #include <deque>
 #include <string>
+#include <string_view>
 #include <utility>
 
 namespace shadowbox {
@@ -22,13 +23,13 @@ class Inspector {
  public:
     explicit Inspector(InspectNode& node) : node_(&node) {}
     template <class T>
-    void field(std::string name, const T& value) {
-        text(std::move(name), fmt::format("{}", value));
+    void field(std::string_view name, const T& value) {
+        text(std::string(name), fmt::format("{}", value));
     }
     /// A register, as 0x%x padded to its size.
     template <class T>
-    void hex(std::string name, T value) {
-        text(std::move(name), fmt::format("0x{:0{}x}", value, sizeof(T) * 2));
+    void hex(std::string_view name, T value) {
+        text(std::string(name), fmt::format("0x{:0{}x}", value, sizeof(T) * 2));
     }
     void text(std::string name, std::string value) {
         node_->children.push_back({std::move(name), std::move(value), {}});

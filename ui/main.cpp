@@ -22,7 +22,7 @@ int wrong(const Error& error) {
     return 2;
 }
 
-int run_main(std::vector<std::string> arguments) {
+int run_main(const std::vector<std::string>& arguments) {
     init_logging(false);
     ignore_write_signals();
     auto invocation = parse_command_line(arguments);
@@ -39,7 +39,7 @@ int run_main(std::vector<std::string> arguments) {
     if (invocation->daemonize) {
         auto started = Daemon::start();
         if (!started) return wrong(started.error());
-        daemon = std::move(*started);
+        daemon = *started;
     }
     PidFile pid_file;
     std::string pid_path = invocation->pid_file;

@@ -85,8 +85,8 @@ class Host {
     void wake_runner() { runner_.wake(); }
 
  private:
-    explicit Host(HostConfig config)
-        : config_(std::move(config)), services_(config_.icount ? IcountRunner::kRound : 0), runner_(*this) {}
+    explicit Host(const HostConfig& config)
+        : config_(config), services_(config_.icount ? IcountRunner::kRound : 0), runner_(*this) {}
     void keeper_main();
     u64 look_after_starved();
 
