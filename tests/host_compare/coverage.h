@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
-// The coverage table of tests/host_compare/README.md: for each .def file, how many rows are compared with the host, how
-// many others a unit or asm test executes, and which have none.
+// The coverage table of tests/host_compare/README.md: for each .def file, how many rows are compared with the
+// host, how many others a unit or asm test executes, and which have none.
 #pragma once
 
 #include <string>

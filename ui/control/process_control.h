@@ -8,12 +8,14 @@ namespace shadowbox {
 
 class GuestInput;
 class Host;
+class MemoryPolicies;
 class ScreenSource;
 
 class ProcessControl {
  public:
     virtual ~ProcessControl() = default;
     virtual Host& host() = 0;
+    virtual MemoryPolicies& policies() = 0;
     /// Of a guest in host().vms().
     virtual GuestInput& input(VmId guest) = 0;
     /// nullptr: the guest has no display adapter.

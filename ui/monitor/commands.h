@@ -18,6 +18,8 @@ MonitorFunction info_status, info_registers, info_name, info_version, info_cpus,
     info_jit, info_block, info_vms;
 // info_memory.cpp
 MonitorFunction info_pmap, info_page, info_pool, info_mtree, info_overhead;
+// sharing_commands.cpp
+MonitorFunction command_sharing, info_sharing;
 // epoch_commands.cpp
 MonitorFunction command_epochs, info_epochs;
 // info_paging.cpp

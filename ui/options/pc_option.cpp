@@ -115,6 +115,11 @@ Expected<void> set_rtc(MachineConfig& machine, const std::string& value) {
     return {};
 }
 
+Expected<void> set_trust_group(MachineConfig& machine, const std::string& value) {
+    machine.trust_group = value;
+    return {};
+}
+
 Expected<void> set_uuid(MachineConfig& machine, const std::string& value) {
     std::array<u8, 16> uuid{};
     std::string digits;

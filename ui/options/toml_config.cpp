@@ -106,6 +106,8 @@ class Reader {
     std::filesystem::path directory_;
 };
 
+constexpr i64 kMostScanRate = 1'000'000;
+
 Expected<void> Reader::host(const toml::table& table, HostConfig& config) const {
     for (auto&& [key, node] : table) {
         if (key == "pool") {
@@ -123,12 +125,22 @@ Expected<void> Reader::host(const toml::table& table, HostConfig& config) const 
             if (*clock != "host" && *clock != "icount")
                 return error(node, "clock: '{}': known: host, icount", *clock);
             config.icount = *clock == "icount";
+        } else if (key == "sharing") {
+            auto value = boolean(node, "sharing");
+            if (!value) return tl::unexpected(value.error());
+            config.sharing = *value;
+        } else if (key == "scan-rate") {
+            if (!node.is_integer() || *node.value<i64>() < 1 || *node.value<i64>() > kMostScanRate)
+                return error(node, "scan-rate: write pages a second, 1 to {}", kMostScanRate);
+            config.scan_rate = static_cast<u64>(*node.value<i64>());
         } else if (key == "seed") {
             if (!node.is_integer() || *node.value<i64>() < 0)
                 return error(node, "seed: write a whole number");
             config.seed = static_cast<u64>(*node.value<i64>());
         } else {
-            return error(node, "unknown key '{}' in [host]; known: pool, code-cache, clock, seed", key.str());
+            return error(
+                node, "unknown key '{}' in [host]; known: pool, code-cache, clock, seed, sharing, scan-rate",
+                key.str());
         }
     }
     return {};
@@ -242,6 +254,7 @@ constexpr TextKey kTextKeys[] = {
     {"cdrom", set_cdrom, true},
     {"floppy", set_fda, true},
     {"triple_fault", set_triple_fault},
+    {"trust-group", set_trust_group},
     {"uuid", set_uuid},
     {"rtc", set_rtc},
     {"vga", set_vga},

@@ -38,6 +38,7 @@ Session::~Session() {
     if (host_) host_->stop_all();
     console_.finish();
     guests_.clear();
+    policies_.reset();
     host_.reset();  // before the ports, which its devices point at
 }
 
@@ -54,6 +55,7 @@ Expected<void> Session::build() {
     if (!host) return tl::unexpected(host.error());
     host_ = std::move(*host);
     if (auto ok = build_guests(); !ok) return ok;
+    policies_ = std::make_unique<MemoryPolicies>(*host_);
     if (auto ok = build_monitors(); !ok) return ok;
     if (invocation_.display == DisplayKind::kSdl) {
         auto display = SdlDisplay::create(*this);

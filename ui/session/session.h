@@ -17,6 +17,7 @@
 #include "vmm/lines/char_port.h"
 #include "vmm/machine/host.h"
 #include "vmm/machine/virtual_machine.h"
+#include "vmm/memory/memory_policies.h"
 
 namespace shadowbox {
 
@@ -37,6 +38,7 @@ class Session final : public ProcessControl {
 
     // --- ProcessControl ---
     Host& host() override { return *host_; }
+    MemoryPolicies& policies() override { return *policies_; }
     GuestInput& input(VmId guest) override;
     ScreenSource* screen(VmId guest) override;
     void quit() override;
@@ -62,6 +64,7 @@ class Session final : public ProcessControl {
     std::vector<std::unique_ptr<CharPort>> ports_;
     std::unique_ptr<TranslationLog> translation_log_;
     std::unique_ptr<Host> host_;
+    std::unique_ptr<MemoryPolicies> policies_;
     struct Guest {
         VmHandle vm;
         std::unique_ptr<GuestInput> input;

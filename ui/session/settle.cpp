@@ -134,6 +134,7 @@ Expected<void> settle(Invocation& invocation, bool has_display) {
     for (MachineConfig& machine : invocation.machines)
         if (machine.triple_fault == TripleFaultAction::kDefault && interactive && !machine.no_reboot)
             machine.triple_fault = TripleFaultAction::kFreeze;
+    if (!invocation.host.sharing) invocation.host.sharing = invocation.machines.size() > 1;
     auto given = [](const std::optional<ChardevConfig>& line) { return line && line->kind != "null"; };
     invocation.host.attended = given(invocation.monitor) || given(invocation.qmp);
     if (invocation.daemonize && (*stdio || monitor_on_stdio || qmp_on_stdio))

@@ -135,6 +135,7 @@ struct MachineConfig {
     bool count_hits = false;        ///< -accel hits=on: emitted code counts what it finds at once (info jit)
     u64 code_cache_bytes = 0;       ///< -accel tb-size=: of the process, the largest holds; 0: the default
     TripleFaultAction triple_fault = TripleFaultAction::kDefault;
+    std::string trust_group;         ///< guests share pages within one; empty: with all that have none
     std::vector<std::string> notes;  ///< what was asked for and is not done, each one line
 };
 
@@ -143,7 +144,9 @@ struct HostConfig {
     bool attended = true;  ///< a monitor or QMP is there, by which somebody can give a starved guest room
     bool icount = false;
     u64 seed = 0;
-    u64 code_cache_bytes = 0;  ///< decoded blocks and host code of all guests; 0: as their machines say
+    u64 code_cache_bytes = 0;      ///< decoded blocks and host code of all guests; 0: as their machines say
+    std::optional<bool> sharing;   ///< look for pages of equal content; unset: with several guests
+    std::optional<u64> scan_rate;  ///< pages a second of one guest, working or idle; unset: SharingRates
     bool verbose = false;
     jit::TranslationListener* translations = nullptr;  ///< told of each translated block; outlives the guests
 };

@@ -19,6 +19,12 @@ void VirtualMachine::while_stopped(const std::function<void()>& look) {
     gate_.release();
 }
 
+bool VirtualMachine::idle() const {
+    for (const auto& vcpu : vcpus_)
+        if (!vcpu->sleeping.load(std::memory_order_relaxed)) return false;
+    return true;
+}
+
 void VirtualMachine::inspect(Inspector& inspector) {
     inspector.field("state", vm_state_name(state()));
     inspector.field("memory (MiB)", config_.memory_bytes >> 20);

@@ -85,6 +85,8 @@ class VirtualMachine final : public MachineBus {
     /// Why it is in state kBlocked, for views.
     const char* block_reason() const;
     bool started() const { return started_.load(std::memory_order_acquire); }
+    /// Host clock: every vCPU sleeps, and waits for an interrupt.
+    bool idle() const;
     /// After the end: joins the threads, keeps the record, gives the machine pages back. Host does it soon.
     void finish();
     bool finished() const { return finished_.load(std::memory_order_acquire); }

@@ -62,6 +62,7 @@ class FirmwareHost {
         config.jit = jit;
         config.debug_exit_port = 0xF4;
         config.start_paused = true;
+        config.trust_group = trust_group;
         auto vm = host->add(config, {});
         INFO((vm ? "" : vm.error().text()));
         REQUIRE(vm);
@@ -95,6 +96,7 @@ class FirmwareHost {
     void leave_room(u64 pages) { REQUIRE(host->set_pool_bytes((in_use() + pages) * kPageSize)); }
 
     std::unique_ptr<Host> host;
+    std::string trust_group;  ///< of the guests that are added from now on
 
  private:
     std::filesystem::path directory_;

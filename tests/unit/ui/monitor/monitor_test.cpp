@@ -17,6 +17,7 @@
 #include "ui/monitor/page_table_view.h"
 #include "ui/monitor/qmp.h"
 #include "vmm/machine/host.h"
+#include "vmm/memory/memory_policies.h"
 #include "vmm/screen/screen.h"
 
 using namespace shadowbox;
@@ -50,8 +51,10 @@ struct Machines final : ProcessControl {
             inputs_.push_back(std::make_unique<GuestInput>(**vm));
         }
         host_->start_all();
+        policies_ = std::make_unique<MemoryPolicies>(*host_);
     }
     Host& host() override { return *host_; }
+    MemoryPolicies& policies() override { return *policies_; }
     GuestInput& input(VmId guest) override { return *inputs_[guest.value - 1]; }
     ScreenSource* screen(VmId guest) override { return guest.value == 1 ? &screen_ : nullptr; }
     void quit() override { ++quits; }
@@ -81,6 +84,7 @@ struct Machines final : ProcessControl {
 
     OnePixel screen_;
     std::unique_ptr<Host> host_;
+    std::unique_ptr<MemoryPolicies> policies_;
     std::vector<std::unique_ptr<GuestInput>> inputs_;
     int quits = 0;
 };
@@ -137,6 +141,26 @@ TEST_CASE("monitor: choice of guest, status, names") {
     CHECK(has(monitor.execute("c"), "has ended"));
     CHECK(monitor.execute("q").empty());
     CHECK(monitor.quit_asked());
+}
+
+TEST_CASE("monitor: sharing on and off, info sharing counts what was found and saved") {
+    Machines machines;
+    Monitor monitor(machines);
+    CHECK(has(monitor.execute("info sharing"), "off: 50 pages a second"));
+    for (const char* line : {"sharing", "sharing maybe", "sharing on 0", "sharing on x", "sharing off 5"}) {
+        INFO(line);
+        CHECK(monitor.execute(line) != "");
+    }
+    CHECK(monitor.execute("sharing on 300") == "");
+    CHECK(has(monitor.execute("info sharing"), "on: 300 pages a second"));
+    machines.touch(8);
+    machines.policies().sharing.scan(1 << 20);
+    const std::string found = monitor.execute("info sharing");
+    INFO(found);
+    CHECK(has(found, "1 machine pages have 8 owners: 28 KiB saved"));
+    CHECK(machines.policies().sharing.counts(VmId(1)).shared >= 7);
+    CHECK(monitor.execute("sharing off") == "");
+    CHECK(has(monitor.execute("info sharing"), "off: 300 pages a second"));
 }
 
 TEST_CASE("monitor: epochs tracks a guest, info epochs counts, off ends it") {

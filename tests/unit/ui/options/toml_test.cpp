@@ -24,6 +24,8 @@ TEST_CASE("toml: a whole file") {
 pool = "512M"
 clock = "icount"
 seed = 7
+sharing = false
+scan-rate = 400
 [[vm]]
 name = "one"
 memory = "256M"
@@ -53,11 +55,15 @@ debugcon = "file:debug.txt"
 debugcon_port = 0x402
 no_shutdown = true
 nodefaults = true
+trust-group = "red"
 )",
                                  "/dir/m.toml", invocation);
     INFO((result ? std::string() : result.error().text()));
     REQUIRE(result);
     CHECK(invocation.host.pool_bytes == 512u << 20);
+    CHECK(invocation.host.sharing == false);
+    CHECK(invocation.host.scan_rate == 400u);
+    CHECK(invocation.machines.at(2).trust_group == "red");
     CHECK(invocation.host.icount);
     CHECK(invocation.host.seed == 7);
     REQUIRE(invocation.machines.size() == 3);
@@ -112,6 +118,8 @@ TEST_CASE("toml: errors name file and line") {
     at("[[vm]]\nmemory = 0\n", "/dir/m.toml:2:", "at least 1 MiB");
     at("[[vm]]\nvcpus = \"x\"\n", "/dir/m.toml:2:", "not a number");
     at("[host]\nclock = \"sun\"\n[[vm]]\n", "/dir/m.toml:2:", "host, icount");
+    at("[host]\nsharing = 1\n[[vm]]\n", "/dir/m.toml:2:", "true or false");
+    at("[host]\nscan-rate = 0\n[[vm]]\n", "/dir/m.toml:2:", "pages a second");
     at("[host]\nfoo = 1\n[[vm]]\n", "/dir/m.toml:2:", "unknown key 'foo'");
     at("[[vm]]\n[[vm]]\nnet = 3\n", "/dir/m.toml:3:", "net");
     at("[[vm]]\ndisks = [\n \"a\",\n { fil = \"b\" } ]\n", "/dir/m.toml:4:", "unknown key 'fil'");
