@@ -29,6 +29,9 @@ class MachineBus {
     virtual void mmio_write(Gpa where, unsigned size, u64 value) = 0;
     /// INTA cycle: the 8259 pair's vector for the interrupt on INTR (spurious IRQ 7 if it went away).
     virtual u8 acknowledge_pic() = 0;
+    /// The FERR# pin of a vCPU that reports x87 errors outside, CR0.NE = 0 (SDM 1 8.7.2). IGNNE# is the
+    /// answer (Vcpu::set_ignne).
+    virtual void x87_error(unsigned /*vcpu*/, bool /*asserted*/) {}
     /// Work that must run while no vCPU of this VM is inside guest code: changes of the physical map,
     /// locked accesses across a page. Runs at the caller's next instruction boundary at the latest.
     virtual void run_exclusive(std::function<void()> work) = 0;

@@ -127,9 +127,11 @@ void Vcpu::step_one() {
         if ((msr.debugctl & debugctl::kBTF) && !branched) step_trap = false;  // SDM 3B 18.4.3
     }
     single = false;
+    if (__builtin_expect(ferr, 0) && !(x87.status & X87State::kErrorSummary)) set_ferr(false);
+    const bool frozen = exit == ExitReason::kHalt && x87_frozen;  // it did not run
     device_accesses.end(exit == ExitReason::kWaitPage || exit == ExitReason::kRefused ||
                         exit == ExitReason::kExclusive);
-    if (exit == ExitReason::kNone || exit == ExitReason::kHalt) {
+    if (exit == ExitReason::kNone || (exit == ExitReason::kHalt && !frozen)) {
         // Behind MOV SS no single step is reported, and what else was hit waits (SDM 3A 6.8.3).
         if (traps_held) return;
         if (step_trap) pending_dr6 |= dr6::kBS;
@@ -179,7 +181,7 @@ ExitReason Vcpu::run(i64 allowed) {
         }
         exit = ExitReason::kNone;
         bool alone_now = interrupt_shadow || (mode & mode_bits::kSingleStep) || need_single_ || pending_dr6 ||
-                         device_accesses.held();
+                         device_accesses.held() || ferr;
         if (!alone_now) other_flags &= ~rflags::kRF;  // no interrupt came between a repeat's iterations
         if (alone_now) {
             need_single_ = false;

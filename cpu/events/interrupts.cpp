@@ -310,7 +310,7 @@ bool Vcpu::deliver_pending_interrupt() {
 }
 
 bool Vcpu::wakeup_pending() const {
-    if (held_event_) return true;
+    if (held_event_ || (x87_frozen && ignne())) return true;
     if (wait_for_sipi_) return apic->sipi_pending() || apic->init_pending();
     if (apic->init_pending() || (nmi_pending_.load(std::memory_order_acquire) && !nmi_blocked)) return true;
     if (!(other_flags & rflags::kIF)) return false;
@@ -319,6 +319,11 @@ bool Vcpu::wakeup_pending() const {
 
 void Vcpu::set_pic_line(bool level) {
     pic_line_.store(level, std::memory_order_release);
+    if (level) post_attention(SafepointParticipant::kAttentionInterrupt);
+}
+
+void Vcpu::set_ignne(bool level) {
+    ignne_.store(level, std::memory_order_release);
     if (level) post_attention(SafepointParticipant::kAttentionInterrupt);
 }
 

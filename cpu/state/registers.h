@@ -102,6 +102,7 @@ struct X87State {
     u16 code_segment = 0, data_segment = 0;
     u64 instruction_pointer = 0, data_pointer = 0;
 
+    static constexpr u16 kErrorSummary = 0x80;  ///< FSW.ES: an unmasked exception is pending
     unsigned top() const { return status >> 11 & 7; }
     void set_top(unsigned top) { status = static_cast<u16>((status & ~0x3800) | (top & 7) << 11); }
 };

@@ -61,6 +61,7 @@ void Vcpu::reset(bool init) {
     interrupt_shadow = traps_held = nmi_blocked = halted = false;
     pending_dr6 = 0;
     device_accesses.clear();
+    x87_frozen = false;
     pkru = 0;
     held_event_.reset();
     if (!init) {
@@ -75,6 +76,8 @@ void Vcpu::reset(bool init) {
         tsc_offset = 0;
         nmi_pending_ = false;
         wait_for_sipi_ = index != 0;
+        ferr = false;  // the chipset resets itself
+        ignne_ = false;
     }
     apic->reset(init);
     mmu.set_control(cr0, cr4, efer);
@@ -120,7 +123,7 @@ bool compare_exchange_16(Vcpu& cpu, u64 gva, u128 expected, u128 desired, u128& 
 }
 
 void Vcpu::serialize(Archive& archive) {
-    u32 version = archive.section("vcpu", 3);  // outside guest code, where mxcsr is exact
+    u32 version = archive.section("vcpu", 4);  // outside guest code, where mxcsr is exact
     archive(gpr, flags.result, flags.aux, rip, seg, other_flags, cpl, interrupt_shadow, nmi_blocked, vec,
             mxcsr, x87, cr0, cr2, cr3, cr4, efer, xcr0, dr, ldtr, tr, gdtr, idtr, msr, pkru, tsc_offset,
             retired, wait_for_sipi_, random);
@@ -131,6 +134,7 @@ void Vcpu::serialize(Archive& archive) {
     apic->serialize(archive);
     if (version >= 2) serialize_held_event(archive);
     if (version >= 3) archive(pending_dr6, traps_held);
+    if (version >= 4) archive(ferr, x87_frozen);  // IGNNE# is the chipset's
     if (!archive.loading()) return;
     mmu.set_control(cr0, cr4, efer);
     if (cr4 & cr4::kPAE) mmu.load_pdptes(cr3, cr0, cr4, efer);

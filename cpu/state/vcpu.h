@@ -97,6 +97,8 @@ class Vcpu {
     // --- lines from the outside; thread safe ---
     void set_pic_line(bool level);  ///< the 8259's INTR, wired to LINT0
     void post_nmi();
+    void set_ignne(bool level);  ///< the IGNNE# pin: x87 errors that FERR# reports are passed over
+    bool ignne() const { return ignne_.load(std::memory_order_acquire); }
     void post_attention(u32 bits) {
         safepoint.attention.fetch_or(bits, std::memory_order_seq_cst);
         if (sleeping.load(std::memory_order_seq_cst)) wake.signal();
@@ -282,6 +284,16 @@ class Vcpu {
 
  public:
     DeviceAccesses device_accesses;  ///< of the instruction that runs alone
+    bool ferr = false;        ///< the FERR# pin; while it is asserted instructions run one by one, so that
+                              ///< whichever clears the error is seen to (step_one())
+    bool x87_frozen = false;  ///< halted before a waiting x87 instruction (events/x87_error.h), not by HLT
+    void set_ferr(bool level) {
+        ferr = level;
+        bus.x87_error(index, level);
+    }
+
+ private:
+    std::atomic<bool> ignne_{false};
 };
 
 }  // namespace shadowbox

@@ -29,6 +29,7 @@ constexpr PortRange kSystemControlA{0x0092, 1};
 constexpr PortRange kPicSlave{0x00A0, 2};
 constexpr PortRange kApmControl{0x00B2, 2};
 constexpr PortRange kDma2{0x00C0, 32};
+constexpr PortRange kCoprocessorError{0x00F0, 1};
 constexpr PortRange kDebugExit{0x00F4, 4};
 constexpr PortRange kIdeSecondary{0x0170, 8};
 constexpr PortRange kVbeDispi{0x01CE, 4};  // index 1CEh, data 1CFh and 1D0h, 16 bits each
@@ -67,6 +68,7 @@ constexpr std::array kPorts{kDma1,
                             kPicSlave,
                             kApmControl,
                             kDma2,
+                            kCoprocessorError,
                             kDebugExit,
                             kIdeSecondary,
                             kVbeDispi,

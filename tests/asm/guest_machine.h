@@ -2,7 +2,8 @@
 // A machine without devices for the guests of tests/asm: RAM, one or two vCPUs in turn on this thread, a
 // clock that counts the first vCPU's retired instructions, and port F4H where a guest reports: 0 is success,
 // else the number of the check that failed. Port F8H is a stream for string I/O, moved in runs that end
-// before every 64th byte as a drive's do (MachineBus::port_read_run).
+// before every 64th byte as a drive's do (MachineBus::port_read_run). FERR# of the first vCPU is IRQ 13,
+// vector 75H, without a mask; port F0H answers it.
 #pragma once
 
 #include <functional>
@@ -106,12 +107,22 @@ class GuestMachine : public MachineBus, public ApicMessageSink, public EoiListen
         for (unsigned i = 0; port == 0xF8 && i < size; ++i)
             wrong_ += static_cast<u8>(value >> (8 * i)) != stream(taken_++);
         if (port == 0xF9) taken_ = value * 4;
+        if (port == 0xF0 && ferr_) {
+            cpus_[0]->set_pic_line(false);
+            cpus_[0]->set_ignne(true);
+        }
         if (port == 0xF4 && reported_ < 0) reported_ = static_cast<int>(value & 0xFF);
         if (port == 0xF6) cpus_[0]->post_nmi();
     }
     u64 mmio_read(Gpa, unsigned) override { return ~u64{0}; }
     void mmio_write(Gpa, unsigned, u64) override {}
-    u8 acknowledge_pic() override { return 7; }
+    u8 acknowledge_pic() override { return ferr_ ? 0x75 : 7; }
+    void x87_error(unsigned vcpu, bool asserted) override {
+        if (vcpu != 0) return;
+        ferr_ = asserted;
+        cpus_[0]->set_pic_line(asserted);
+        if (!asserted) cpus_[0]->set_ignne(false);
+    }
     void run_exclusive(std::function<void()> work) override { work(); }
     const GuestClock& clock() const override { return *this; }
     void deliver(const ApicMessage& m) override {
@@ -222,6 +233,7 @@ class GuestMachine : public MachineBus, public ApicMessageSink, public EoiListen
     u64 skipped_ = 0, random_ = 1, stuck_ = 0;
     u64 given_ = 0, taken_ = 0;
     u32 wrong_ = 0;
+    bool ferr_ = false;
 };
 
 }  // namespace shadowbox::asm_test

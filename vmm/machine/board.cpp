@@ -38,6 +38,7 @@ Board::Board(const MachineConfig& config, GuestMemory& memory, TimerQueue& timer
           }),
       acpi(timers, irqs.isa_line(layout::kIrqSci), hooks.power_off),
       system_control(a20, hooks.reset),
+      coprocessor_error(irqs.isa_line(layout::kIrqFpu), hooks.ignne),
       keyboard(timers, irqs.isa_line(layout::kIrqKeyboard), irqs.isa_line(layout::kIrqMouse), a20,
                hooks.reset),
       debug(hooks.firmware_line, hooks.debug_exit),
@@ -61,6 +62,7 @@ Board::Board(const MachineConfig& config, GuestMemory& memory, TimerQueue& timer
     }
     all_ = {&pic,      &ioapic, &irqs,   &pit, &rtc,   &hpet, &acpi, &system_control,
             &keyboard, &debug,  &fw_cfg, &dma, &floppy};
+    all_.push_back(&coprocessor_error);
     for (auto& serial : serials) all_.push_back(serial.get());
     font_ = vga_font(plugs.vga_bios);
     wire(config, plugs, memory, apics);
@@ -88,6 +90,7 @@ void Board::wire(const MachineConfig& config, const BoardPlugs& plugs, GuestMemo
     claim(layout::kKeyboardData, keyboard.data_port(), "i8042");
     claim(layout::kKeyboardCommand, keyboard.command_port(), "i8042");
     claim(layout::kSystemControlA, system_control.port_92(), "port-92");
+    claim(layout::kCoprocessorError, coprocessor_error, "coprocessor-error");
     claim(layout::kApmControl, acpi.apm_ports(), "apm");
     claim(layout::kGpe0, acpi.gpe_ports(), "gpe0");
     claim(layout::kPost, debug.post_code(), "post");

@@ -10,6 +10,7 @@
 #include "devices/bus/page_waits.h"
 #include "devices/bus/pci_bus.h"
 #include "devices/chipset/acpi_pm.h"
+#include "devices/chipset/coprocessor_error.h"
 #include "devices/chipset/debug_ports.h"
 #include "devices/chipset/dma8237.h"
 #include "devices/chipset/fw_cfg.h"
@@ -43,6 +44,7 @@ namespace shadowbox {
 /// What devices ask of the machine around them.
 struct BoardHooks {
     std::function<void(bool)> pic_interrupt;  ///< 8259 INTR to the boot processor
+    std::function<void(bool)> ignne;          ///< IGNNE# of the boot processor
     std::function<void()> power_off, reset;
     std::function<void(int)> debug_exit;
     std::function<void(const std::string&)> firmware_line;
@@ -90,6 +92,7 @@ class Board {
     Hpet hpet;
     AcpiPm acpi;
     SystemControl system_control;
+    CoprocessorError coprocessor_error;
     I8042 keyboard;
     DebugPorts debug;
     FwCfg fw_cfg;

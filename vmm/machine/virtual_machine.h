@@ -138,6 +138,7 @@ class VirtualMachine final : public MachineBus {
     u64 mmio_read(Gpa where, unsigned size) override;
     void mmio_write(Gpa where, unsigned size, u64 value) override;
     u8 acknowledge_pic() override;
+    void x87_error(unsigned vcpu, bool asserted) override;
     void run_exclusive(std::function<void()> work) override;
     const GuestClock& clock() const override { return *clock_; }
 

@@ -107,6 +107,9 @@ BoardHooks VirtualMachine::board_hooks() {
     hooks.pic_interrupt = [this](bool level) {
         if (!vcpus_.empty()) vcpus_[0]->set_pic_line(level);
     };
+    hooks.ignne = [this](bool level) {
+        if (!vcpus_.empty()) vcpus_[0]->set_ignne(level);
+    };
     hooks.power_off = [this] { power_off(); };
     hooks.reset = [this] {
         if (config_.no_reboot)

@@ -39,5 +39,13 @@ u8 VirtualMachine::acknowledge_pic() {
     std::lock_guard lock(device_lock_);
     return board_->pic.acknowledge();
 }
+/// Only the boot processor's pins are wired: the others must report x87 errors by #MF (MultiProcessor
+/// Specification 1.4).
+void VirtualMachine::x87_error(unsigned vcpu, bool asserted) {
+    if (vcpu != 0) return;
+    OutsideScope outside(SafepointDomain::current());
+    std::lock_guard lock(device_lock_);
+    board_->coprocessor_error.set_ferr(asserted);
+}
 
 }  // namespace shadowbox

@@ -11,6 +11,7 @@
 #include "cpu/access/effective_address.h"
 #include "cpu/access/memory_access.h"
 #include "cpu/blocks/dispatch.h"
+#include "cpu/events/x87_error.h"
 #include "cpu/state/host_fpu.h"
 
 namespace shadowbox {
@@ -208,7 +209,8 @@ template <class Path = Full>
 /// Each MMX instruction waits for pending x87 exceptions ...
 template <class Path = Full>
 [[gnu::always_inline]] inline bool mmx_ready(Vcpu& cpu, Path = {}) {
-    return __builtin_expect(cpu.x87.status & 0x80, 0) ? !Path::kFast && cpu.raise(Vector::kMF) : true;
+    return __builtin_expect(cpu.x87.status & X87State::kErrorSummary, 0) ? !Path::kFast && pass_x87_error(cpu)
+                                                                         : true;
 }
 /// ... and, once it cannot fault any more, sets TOP to 0 and all tags to valid.
 [[gnu::always_inline]] inline void mmx_enter(Vcpu& cpu) {

@@ -232,6 +232,7 @@ const Insn* op_hlt(Vcpu& cpu, const Insn* insn) {
     }
     cpu.rip = next_rip(cpu, insn);
     cpu.exit = ExitReason::kHalt;
+    cpu.x87_frozen = false;
     ++cpu.counters.halts;
     return nullptr;
 }

@@ -8,6 +8,7 @@
 
 #include "cpu/access/effective_address.h"
 #include "cpu/blocks/dispatch.h"
+#include "cpu/events/x87_error.h"
 #include "cpu/state/host_fpu.h"
 
 namespace shadowbox::x87 {
@@ -55,11 +56,9 @@ inline void update_summary(X87State& f) {
 /// decoded instruction keeps only part; mod and rm are rebuilt from the address.
 void note_opcode(Vcpu& cpu, const Insn& insn);
 
-/// A waiting instruction begins: pending exceptions are reported first. CR0.NE = 0 would signal IRQ 13 by
-/// FERR#; no such wire
-/// is modelled, so #MF comes in both cases.
+/// A waiting instruction begins: pending exceptions are reported first.
 [[gnu::always_inline]] inline bool ready(Vcpu& cpu) {
-    return __builtin_expect(cpu.x87.status & kES, 0) ? cpu.raise(Vector::kMF) : true;
+    return __builtin_expect(cpu.x87.status & kES, 0) ? pass_x87_error(cpu) : true;
 }
 /// Records where the last non-control instruction was. The selectors are not kept: CPUID.7.0:EBX[13] says
 /// FCS and FDS are
