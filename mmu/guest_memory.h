@@ -21,6 +21,8 @@
 
 namespace shadowbox {
 
+class DeviceTables;
+
 /// Hears of stores into pages that hold cached code, from any vCPU or device of the VM.
 class CodeWriteListener {
  public:
@@ -105,10 +107,12 @@ class GuestMemory {
     PinnedPage pin(Ppn ppn, PageAccess access);
 
     // --- page walker and atomic access: 4 or 8 aligned bytes ---
-    /// What the pager said; MMIO reads as all ones. Called inside guest code, or where no remap can happen.
-    PageOutcome walk_load(Gpa where, unsigned size, u64& value);
+    /// What the pager said; MMIO answers by `devices`, or reads as all ones. Called inside guest code, or
+    /// where no remap can happen.
+    PageOutcome walk_load(Gpa where, unsigned size, u64& value, DeviceTables* devices = nullptr);
     /// Compare-and-swap for A/D bits; `swapped` tells whether `expected` was still there.
-    PageOutcome walk_compare_exchange(Gpa where, unsigned size, u64 expected, u64 desired, bool& swapped);
+    PageOutcome walk_compare_exchange(Gpa where, unsigned size, u64 expected, u64 desired, bool& swapped,
+                                      DeviceTables* devices = nullptr);
 
     // --- making pages resident ---
     /// Asks the pager, unless the page is being remapped (kWait).

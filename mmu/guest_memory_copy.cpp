@@ -7,6 +7,7 @@
 #include <algorithm>
 #include <cstring>
 
+#include "mmu/device_tables.h"
 #include "mmu/guest_access.h"
 #include "mmu/guest_memory.h"
 
@@ -235,7 +236,7 @@ void PinnedPage::release() {
 
 // --- the page walker ---
 
-PageOutcome GuestMemory::walk_load(Gpa where, unsigned size, u64& value) {
+PageOutcome GuestMemory::walk_load(Gpa where, unsigned size, u64& value, DeviceTables* devices) {
     where = apply_a20(where);
     for (;;) {
         PmapEntry entry = pmap_.load_stable(where.ppn());
@@ -250,6 +251,7 @@ PageOutcome GuestMemory::walk_load(Gpa where, unsigned size, u64& value) {
             return PageOutcome::kReady;
         }
         if (entry.state() == PageState::kMmio) {
+            if (devices) return devices->load(where, size, value);
             value = size == 8 ? ~u64{0} : u64{0xFFFF'FFFF};
             return PageOutcome::kReady;
         }
@@ -263,13 +265,15 @@ PageOutcome GuestMemory::walk_load(Gpa where, unsigned size, u64& value) {
 }
 
 PageOutcome GuestMemory::walk_compare_exchange(Gpa where, unsigned size, u64 expected, u64 desired,
-                                               bool& swapped) {
+                                               bool& swapped, DeviceTables* devices) {
     where = apply_a20(where);
     Ppn ppn = where.ppn();
     for (;;) {
         PmapEntry entry = pmap_.lock(ppn);
         swapped = true;  // what cannot be written counts as written: the walk goes on
-        if (entry.state() == PageState::kMmio) return PageOutcome::kReady;
+        if (entry.state() == PageState::kMmio)
+            return devices ? devices->compare_exchange(where, size, expected, desired, swapped)
+                           : PageOutcome::kReady;
         if (entry.state() == PageState::kRom || entry.protects(kProtectRom)) {
             pmap_.unlock(ppn, entry);
             return PageOutcome::kReady;

@@ -56,7 +56,10 @@ struct Walk {
 /// Reads for a vCPU's walk: may touch guest memory, may have to wait.
 struct LiveSource {
     GuestMemory& memory;
-    PageOutcome load(Gpa where, unsigned size, u64& value) { return memory.walk_load(where, size, value); }
+    DeviceTables* devices;
+    PageOutcome load(Gpa where, unsigned size, u64& value) {
+        return memory.walk_load(where, size, value, devices);
+    }
 };
 
 /// Reads for a viewer.
@@ -164,7 +167,8 @@ WalkResult identity(Gva gva) {
 enum class Marked { kDone, kAgain };
 
 /// Sets A on the whole path and D in the leaf.
-tl::expected<Marked, WalkFailure> mark_path(Walk& walk, GuestMemory& memory, bool write) {
+tl::expected<Marked, WalkFailure> mark_path(Walk& walk, GuestMemory& memory, bool write,
+                                            DeviceTables* devices) {
     for (unsigned i = 0; i < walk.count; ++i) {
         const Step& step = walk.steps[i];
         u64 wanted = step.entry | kAccessed;
@@ -172,7 +176,7 @@ tl::expected<Marked, WalkFailure> mark_path(Walk& walk, GuestMemory& memory, boo
         if (wanted == step.entry) continue;
         bool swapped = false;
         PageOutcome outcome =
-            memory.walk_compare_exchange(step.where, walk.entry_size, step.entry, wanted, swapped);
+            memory.walk_compare_exchange(step.where, walk.entry_size, step.entry, wanted, swapped, devices);
         if (outcome != PageOutcome::kReady)
             return waiting(outcome, memory.apply_a20(step.where).ppn(), PageAccess::kWrite);
         if (!swapped) return Marked::kAgain;
@@ -191,10 +195,11 @@ tl::expected<void, u32> check_rights(const PagingControl& control, const Transla
     return tl::unexpected(code);
 }
 
-WalkResult walk_page_tables(const PagingControl& control, GuestMemory& memory, Gva gva, WalkAccess access) {
+WalkResult walk_page_tables(const PagingControl& control, GuestMemory& memory, Gva gva, WalkAccess access,
+                            DeviceTables* devices) {
     if (!(control.cr0 & cr::kPg)) return identity(gva);
     Walk walk{control, gva, access_error_bits(control, access)};
-    LiveSource source{memory};
+    LiveSource source{memory, devices};
     for (;;) {
         if (Descent down = descend(walk, source); !down) {
             if (down.error().wait)
@@ -204,7 +209,7 @@ WalkResult walk_page_tables(const PagingControl& control, GuestMemory& memory, G
         if (auto allowed = check_rights(control, walk.result, access); !allowed) {
             return tl::unexpected(WalkFailure{false, allowed.error(), false, Ppn()});
         }
-        auto marked = mark_path(walk, memory, access.write);
+        auto marked = mark_path(walk, memory, access.write, devices);
         if (!marked) return tl::unexpected(marked.error());
         if (*marked == Marked::kDone) return walk.result;
     }

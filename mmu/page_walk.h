@@ -12,6 +12,7 @@
 
 namespace shadowbox {
 
+class DeviceTables;
 class GuestMemory;
 
 /// What of the vCPU's registers decides translation. Copied into the VcpuMmu whenever it changes.
@@ -66,8 +67,10 @@ struct WalkFailure {
 
 using WalkResult = tl::expected<Translation, WalkFailure>;
 
-/// Walks and sets A (and D on a write). The caller checked that `gva` is canonical.
-WalkResult walk_page_tables(const PagingControl& control, GuestMemory& memory, Gva gva, WalkAccess access);
+/// Walks and sets A (and D on a write). The caller checked that `gva` is canonical. `devices`: how tables are
+/// reached that do not lie in RAM.
+WalkResult walk_page_tables(const PagingControl& control, GuestMemory& memory, Gva gva, WalkAccess access,
+                            DeviceTables* devices = nullptr);
 
 /// The same walk for viewers: changes no A/D bit, checks no right; nullopt-like failure when not mapped.
 WalkResult peek_translation(const PagingControl& control, GuestMemory& memory, Gva gva);

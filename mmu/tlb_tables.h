@@ -6,6 +6,7 @@
 #pragma once
 
 #include "core/host/memory_map.h"
+#include "mmu/device_tables.h"
 #include "mmu/shadow_table.h"
 #include "mmu/tlb.h"
 #include "mmu/vcpu_mmu.h"
@@ -146,6 +147,9 @@ struct VcpuMmu::Tables {
         entry = CodeTlbEntry();
         for (auto& list : code_filled) list.remove(i, u32{1} << context_number);
     }
+
+ public:
+    DeviceTables devices;  ///< page tables that do not lie in RAM
 };
 
 template <class Data, class Code>

@@ -54,8 +54,9 @@ Resolved VcpuMmu::refuse(PageOutcome outcome, Ppn ppn, PageAccess access) {
 tl::expected<Translation, Resolved> VcpuMmu::walk(Gva gva, WalkAccess access) {
     const Vpn vpn = gva.vpn();
     ++counters_.walks;
-    WalkResult walked = walk_page_tables(control_, memory_, gva, access);
+    WalkResult walked = walk_page_tables(control_, memory_, gva, access, &tables_->devices);
     if (walked) {
+        tables_->devices.forget();
         remember(vpn, *walked);
         return *walked;
     }
@@ -197,7 +198,16 @@ Resolved VcpuMmu::resolve(Gva gva, unsigned size, MemoryAccess access, bool impl
     return attach(gva, t, access, privilege);
 }
 
+void VcpuMmu::set_bus(MachineBus& bus) { tables_->devices.set_bus(bus); }
+bool VcpuMmu::wants_device() const { return tables_->devices.wanted(); }
+void VcpuMmu::forget_device_tables() { tables_->devices.forget(); }
+
 bool VcpuMmu::wait_for_page() {
+    if (tables_->devices.wanted()) {
+        OutsideScope outside(participant_);
+        tables_->devices.fetch();
+        return true;
+    }
     if (participant_) participant_->add_hazard(wait_ppn_);
     OutsideScope outside(participant_);
     return memory_.wait_for(wait_ppn_, wait_access_);

@@ -15,6 +15,8 @@
 
 namespace shadowbox {
 
+class MachineBus;
+
 enum class MemoryAccess : u8 { kRead, kWrite, kExecute };
 
 /// What one page-local access found.
@@ -83,6 +85,12 @@ class VcpuMmu {
     /// After kWait, holding no host pointer: leaves guest code, blocks until the page may be ready, enters
     /// again. Then restart the instruction. false: the VM ends.
     bool wait_for_page();
+    /// Where page tables are reached that do not lie in RAM.
+    void set_bus(MachineBus& bus);
+    /// What wait_for_page() is to wait for is such an access: it takes no time.
+    bool wants_device() const;
+    /// What was read of them counts no more: a fault that came of it was delivered.
+    void forget_device_tables();
 
     /// Control registers. Each does the invalidation that the manual requires (SDM 3A 4.10.4.1).
     void set_control(u64 cr0, u64 cr4, u64 efer);  ///< after MOV CR0/CR4, WRMSR EFER

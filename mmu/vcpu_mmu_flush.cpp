@@ -12,6 +12,7 @@ namespace shadowbox {
 // --- control registers ---
 
 void VcpuMmu::set_control(u64 cr0, u64 cr4, u64 efer) {
+    tables_->devices.forget();
     u64 changed0 = control_.cr0 ^ cr0, changed4 = control_.cr4 ^ cr4, changed_efer = control_.efer ^ efer;
     control_.cr0 = cr0;
     control_.cr4 = cr4;
@@ -33,6 +34,7 @@ void VcpuMmu::set_control(u64 cr0, u64 cr4, u64 efer) {
 }
 
 void VcpuMmu::set_cr3(u64 cr3, bool keep) {
+    tables_->devices.forget();
     ++counters_.context_switches;
     control_.cr3 = cr3;
     bool pcids = control_.cr4 & cr::kPcide;
@@ -55,7 +57,7 @@ bool VcpuMmu::load_pdptes(u64 cr3, u64 cr0, u64 cr4, u64 efer) {
     for (unsigned i = 0; i < 4; ++i) {
         Gpa where((cr3 & 0xFFFF'FFE0) + i * 8);
         for (;;) {
-            PageOutcome outcome = memory_.walk_load(where, 8, loaded[i]);
+            PageOutcome outcome = memory_.walk_load(where, 8, loaded[i], &tables_->devices);
             if (outcome == PageOutcome::kReady) break;
             // Exhausted is seen again, and reported, by the next access; meanwhile the entry counts as
             // absent.
@@ -70,6 +72,7 @@ bool VcpuMmu::load_pdptes(u64 cr3, u64 cr0, u64 cr4, u64 efer) {
         constexpr u64 kReserved = 0x1E6 | (~u64{0} << kPhysicalBits);
         if ((loaded[i] & 1) && (loaded[i] & kReserved)) return false;
     }
+    tables_->devices.forget();
     std::copy(loaded, loaded + 4, control_.pdpte);
     return true;
 }
@@ -93,6 +96,7 @@ void VcpuMmu::watch_pages(std::span<const Vpn> pages) {
 // --- INVLPG, INVPCID ---
 
 void VcpuMmu::flush_all() {
+    tables_->devices.forget();
     ++counters_.full_flushes;
     tables_->flush_front(Tables::all_contexts(), Tables::Which::kAll);
     for (unsigned i = 0; i < kPcidSlots; ++i) {
@@ -116,6 +120,7 @@ u64 VcpuMmu::table_bytes() const {
 }
 
 void VcpuMmu::invlpg(Gva gva) {
+    tables_->devices.forget();
     ++counters_.page_flushes;
     tables_->drop_front(tables_->shadow(slot_).drop(gva.vpn()), Tables::contexts_of(slot_),
                         Tables::Which::kAll);
@@ -124,6 +129,7 @@ void VcpuMmu::invlpg(Gva gva) {
 }
 
 void VcpuMmu::invpcid(unsigned type, u16 pcid, Gva gva) {
+    tables_->devices.forget();
     if (type == 2) {
         flush_all();
         return;

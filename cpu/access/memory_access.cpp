@@ -28,7 +28,8 @@ bool usable(Vcpu& cpu, const Resolved& found, u64 gva, bool effect = false) {
         case Resolved::Kind::kMmio:
             // Under icount a device must be reached at an exact count: run this instruction alone (design
             // section 5). So must one that goes on to another page with what it did (device_accesses.h).
-            if ((cpu.exact_time || (effect && !is_own_apic(cpu, found.gpa))) && !cpu.single) {
+            if ((cpu.exact_time || (effect && !is_own_apic(cpu, found.gpa))) && !cpu.single &&
+                !cpu.delivering) {
                 cpu.exit = ExitReason::kSingleInsn;
                 return false;
             }
@@ -76,14 +77,16 @@ bool alignment(Vcpu& cpu, u64 gva, unsigned size, bool supervisor) {
     return cpu.raise(Vector::kAC, 0);
 }
 
+DeviceAccesses& accesses(Vcpu& cpu) { return cpu.delivering ? cpu.event_accesses : cpu.device_accesses; }
+
 u64 device_read(Vcpu& cpu, Gpa gpa, unsigned size) {
-    if (!is_own_apic(cpu, gpa)) return cpu.device_accesses.once([&] { return cpu.bus.mmio_read(gpa, size); });
+    if (!is_own_apic(cpu, gpa)) return accesses(cpu).once([&] { return cpu.bus.mmio_read(gpa, size); });
     u32 value = cpu.apic->mmio_read(static_cast<u32>(gpa.offset()) & ~3u);
     return static_cast<u64>(value) >> (8 * (gpa.value & 3));
 }
 void device_write(Vcpu& cpu, Gpa gpa, unsigned size, u64 value) {
-    if (!is_own_apic(cpu, gpa) && cpu.single)
-        cpu.device_accesses.once([&] { return cpu.bus.mmio_write(gpa, size, value), u64{0}; });
+    if (!is_own_apic(cpu, gpa) && (cpu.single || cpu.delivering))
+        accesses(cpu).once([&] { return cpu.bus.mmio_write(gpa, size, value), u64{0}; });
     else if (!is_own_apic(cpu, gpa))
         cpu.bus.mmio_write(gpa, size, value);
     else if (size >= 4)

@@ -143,6 +143,7 @@ class BlockCache {
     bool kill_overlapping(CodePage& page, Ppn ppn, u32 offset, u32 size);
     u32 patience_of(u64 ppn) const;
     Block* fetch_failed(Vcpu& cpu, const Resolved& code, u64 linear);
+    Block* fetch_from_device(Vcpu& cpu, Gpa where, u64 linear);
     Block* allocate(unsigned cells);
     void kill(Block* block);
     void divide(u64 bytes);

@@ -248,18 +248,40 @@ Block* BlockCache::fetch_failed(Vcpu& cpu, const Resolved& code, u64 linear) {
             return nullptr;
         default: break;
     }
-    // Code in MMIO space: fetch the bytes through the bus, one instruction at a time.
-    u8 bytes[16];
-    for (unsigned i = 0; i < sizeof bytes; ++i)
-        bytes[i] = static_cast<u8>(cpu.bus.mmio_read(code.gpa + i, 1));
-    return inside_segment(cpu, decode_scratch(cpu, bytes, sizeof bytes));
+    return fetch_from_device(cpu, code.gpa, linear);
+}
+
+/// Code in a device's memory: each instruction is fetched through the bus each time it runs, and no block of
+/// it is kept. What lies on the next page is asked for only by an instruction that reaches it.
+Block* BlockCache::fetch_from_device(Vcpu& cpu, Gpa where, u64 linear) {
+    u8 bytes[32];
+    const unsigned room = static_cast<unsigned>(kPageSize - (linear & kPageOffsetMask)),
+                   first = std::min(room, 16u);
+    for (unsigned i = 0; i < first; ++i) bytes[i] = static_cast<u8>(cpu.bus.mmio_read(where + i, 1));
+    unsigned available = first;
+    Insn insn;
+    if (decode_insn({cpu.mode, cpu.rip, &cpu.model}, bytes, first, insn) == DecodeStatus::kNeedMore &&
+        first < bytes_in_segment(cpu)) {
+        u64 second = linear + first;
+        if (!(cpu.mode & mode_bits::kLong64)) second &= 0xFFFFFFFF;
+        const Resolved more = cpu.mmu.resolve(Gva(second), 1, MemoryAccess::kExecute);
+        if (more.kind == Resolved::Kind::kMmio) {
+            for (unsigned i = 0; i < 16; ++i)
+                bytes[first + i] = static_cast<u8>(cpu.bus.mmio_read(more.gpa + i, 1));
+        } else if (more.kind == Resolved::Kind::kHost) {
+            guest_copy_out(bytes + first, more.host, 16);
+        } else {
+            return fetch_failed(cpu, more, second);
+        }
+        available = 16;
+    }
+    return inside_segment(cpu, decode_scratch(cpu, bytes, available));
 }
 
 /// Ends a block: a closing cell after instructions that do not jump.
 /// The cell behind a block's last instruction goes on to whatever lies there. It is one of the block's where
 /// that instruction does not end it; where it does, the cell still stands there, so that a handler which
-/// after all goes on to the next cell (INS and OUTS without REP) finds the next instruction and never
-/// garbage.
+/// after all goes on to the next cell finds the next instruction and never garbage.
 static void close_block(Block& block, unsigned cells, unsigned bytes, bool ended = false) {
     Insn& last = block.insns[cells];
     last = Insn{};

@@ -179,7 +179,7 @@ bool deliver_event(Vcpu& cpu, const Event& event) {
     return done;
 }
 
-bool deliver_with_double_fault(Vcpu& cpu, const Event& first) {
+static bool deliver_chain(Vcpu& cpu, const Event& first) {
     Event event = first;
     const u64 pending = cpu.pending_dr6;
     cpu.shutdown_chain.clear();
@@ -217,10 +217,22 @@ bool deliver_with_double_fault(Vcpu& cpu, const Event& first) {
     }
 }
 
+bool deliver_with_double_fault(Vcpu& cpu, const Event& first) {
+    cpu.delivering = true;
+    cpu.event_accesses.begin(first.return_rip);
+    const bool delivered = deliver_chain(cpu, first);
+    cpu.delivering = false;
+    cpu.event_accesses.end(cpu.event_held());
+    return delivered;
+}
+
 bool deliver_fault(Vcpu& cpu) {
     const Fault& fault = cpu.fault;
     ++cpu.counters.faults;
-    if (fault.vector == Vector::kPF) cpu.cr2 = fault.cr2;
+    if (fault.vector == Vector::kPF) {
+        cpu.cr2 = fault.cr2;
+        cpu.mmu.forget_device_tables();
+    }
     if (fault.vector == Vector::kDB) {
         // B0 to B3 tell of this exception alone; the other bits are left to software to clear.
         cpu.dr[6] = (cpu.dr[6] & ~dr6::kBreakpoints) | fault.dr6_bits | cpu.pending_dr6;

@@ -19,6 +19,7 @@ Vcpu::Vcpu(unsigned number, GuestMemory& memory, MachineBus& machine_bus, ApicMe
       model(cpu_model),
       index(number) {
     memory.safepoints().add(safepoint, mmu);
+    mmu.set_bus(bus);
     reset();
 }
 
@@ -61,6 +62,7 @@ void Vcpu::reset(bool init) {
     interrupt_shadow = traps_held = nmi_blocked = halted = false;
     pending_dr6 = 0;
     device_accesses.clear();
+    event_accesses.clear();
     x87_frozen = false;
     pkru = 0;
     held_event_.reset();

@@ -168,6 +168,7 @@ class Vcpu {
     std::vector<u8> shutdown_chain;  ///< vectors of the delivery under way, or of the last triple fault
     /// An event whose delivery must wait for a page: delivered first thing in the next run().
     void hold_event(const Event& event);
+    bool event_held() const { return held_event_ != nullptr; }
     /// Debug traps that come behind the current instruction, or before the next if none runs: DR6 bits of
     /// breakpoints hit, and BS where an instruction loads TF and is its own judge (SYSRET).
     u64 pending_dr6 = 0;
@@ -284,6 +285,10 @@ class Vcpu {
 
  public:
     DeviceAccesses device_accesses;  ///< of the instruction that runs alone
+    /// An event is being delivered between instructions. Devices are reached at an exact count then, as by an
+    /// instruction that runs alone; what was read from them is kept here if the delivery must start again.
+    bool delivering = false;
+    DeviceAccesses event_accesses;
     bool ferr = false;        ///< the FERR# pin; while it is asserted instructions run one by one, so that
                               ///< whichever clears the error is seen to (step_one())
     bool x87_frozen = false;  ///< halted before a waiting x87 instruction (events/x87_error.h), not by HLT

@@ -3,12 +3,15 @@
 // clock that counts the first vCPU's retired instructions, and port F4H where a guest reports: 0 is success,
 // else the number of the check that failed. Port F8H is a stream for string I/O, moved in runs that end
 // before every 64th byte as a drive's do (MachineBus::port_read_run). FERR# of the first vCPU is IRQ 13,
-// vector 75H, without a mask; port F0H answers it.
+// vector 75H, without a mask; port F0H answers it. A0000H to BFFFFH is a
+// device's memory, as a display's is.
 #pragma once
 
+#include <cstring>
 #include <functional>
 #include <memory>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "cpu/access/memory_access.h"
@@ -46,6 +49,7 @@ class GuestMachine : public MachineBus, public ApicMessageSink, public EoiListen
           pool_(std::move(*MachinePool::create(2 * kMemoryPages, 8192))),
           memory_(*pool_, pager_, VmId(1)) {
         memory_.map_ram(Ppn(0), kMemoryPages);
+        memory_.unmap(Ppn(kDeviceMemory / kPageSize), sizeof device_ / kPageSize);
         for (unsigned i = 0; i < vcpus; ++i) {
             cpus_.push_back(std::make_unique<Vcpu>(i, memory_, *this, *this, *this,
                                                    v3 ? cpu_model_v3() : cpu_model_v2()));
@@ -114,8 +118,14 @@ class GuestMachine : public MachineBus, public ApicMessageSink, public EoiListen
         if (port == 0xF4 && reported_ < 0) reported_ = static_cast<int>(value & 0xFF);
         if (port == 0xF6) cpus_[0]->post_nmi();
     }
-    u64 mmio_read(Gpa, unsigned) override { return ~u64{0}; }
-    void mmio_write(Gpa, unsigned, u64) override {}
+    u64 mmio_read(Gpa where, unsigned size) override {
+        u64 value = ~u64{0};
+        if (in_device(where, size)) memcpy(&value, device_ + (where.value - kDeviceMemory), size);
+        return value;
+    }
+    void mmio_write(Gpa where, unsigned size, u64 value) override {
+        if (in_device(where, size)) memcpy(device_ + (where.value - kDeviceMemory), &value, size);
+    }
     u8 acknowledge_pic() override { return ferr_ ? 0x75 : 7; }
     void x87_error(unsigned vcpu, bool asserted) override {
         if (vcpu != 0) return;
@@ -144,6 +154,9 @@ class GuestMachine : public MachineBus, public ApicMessageSink, public EoiListen
     static u8 stream(u64 position) { return static_cast<u8>(position * 7 + 3); }
     static u32 run_length(u64 position, unsigned size, u64 bytes) {
         return static_cast<u32>(std::min<u64>((63 - position % 64) / size, bytes / size));
+    }
+    static bool in_device(Gpa where, unsigned size) {
+        return where.value >= kDeviceMemory && where.value + size <= kDeviceMemory + sizeof device_;
     }
     static constexpr u64 kMaxTurns = 20000;  // a guest takes far less
 
@@ -219,7 +232,9 @@ class GuestMachine : public MachineBus, public ApicMessageSink, public EoiListen
     std::string state() {
         std::string text;
         for (auto& cpu : cpus_) text += cpu->dump();
-        return text + fmt::format("memory {:x}", memory_.content_hash());
+        const std::string_view device(reinterpret_cast<const char*>(device_), sizeof device_);
+        return text + fmt::format("memory {:x} device {:x}", memory_.content_hash(),
+                                  std::hash<std::string_view>()(device));
     }
 
     std::string name_;
@@ -233,6 +248,8 @@ class GuestMachine : public MachineBus, public ApicMessageSink, public EoiListen
     u64 skipped_ = 0, random_ = 1, stuck_ = 0;
     u64 given_ = 0, taken_ = 0;
     u32 wrong_ = 0;
+    static constexpr u64 kDeviceMemory = 0xA0000;
+    u8 device_[0x20000] = {};
     bool ferr_ = false;
 };
 

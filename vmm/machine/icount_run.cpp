@@ -175,7 +175,7 @@ bool VirtualMachine::run_vcpu(Vcpu& vcpu, u64 first_retired) {
 /// take its time, which other VMs use: another thread waits.
 void VirtualMachine::wait_for_page(Vcpu& vcpu) {
     PmapEntry entry = memory_->pmap().load_stable(vcpu.wait_ppn);
-    if (!icount_ || (entry.has_mpn() && !entry.moving())) {
+    if (!icount_ || vcpu.mmu.wants_device() || (entry.has_mpn() && !entry.moving())) {
         vcpu.mmu.wait_for_page();
         return;
     }
