@@ -46,7 +46,7 @@ const Insn* leave_at(Vcpu& cpu, const Insn* insn) {
 const Insn* next_block(Vcpu& cpu) {
     if (__builtin_expect(cpu.safepoint.attention.load(std::memory_order_relaxed) |
                              static_cast<u32>(cpu.interrupt_shadow) | static_cast<u32>(cpu.single) |
-                             static_cast<u32>(cpu.in_cell) |
+                             static_cast<u32>(cpu.in_cell) | static_cast<u32>(cpu.budget <= 0) |
                              static_cast<u32>(cpu.mode & mode_bits::kSingleStep),
                          0)) {
         cpu.exit = ExitReason::kNone;

@@ -345,7 +345,8 @@ Resume Jit::run(Block* block) {
             case ExitKind::kCount: return {};
         }
         cpu_.exit = ExitReason::kNone;
-        if (cpu_.safepoint.attention.load(std::memory_order_relaxed)) return {};
+        // As in the interpreter (next_block()): a used-up budget fetches nothing.
+        if (cpu_.safepoint.attention.load(std::memory_order_relaxed) || cpu_.budget <= 0) return {};
         const u64 generation = cpu_.blocks->generation();
         Block* to = cpu_.blocks->probe(cpu_, cpu_.rip);
         counters_.probe_hits += to != nullptr;

@@ -48,7 +48,9 @@ template <bool SamePage>
             if (entry && entry->ppn() == to->ppn) return enter_block(cpu, to);
         }
     }
-    if (__builtin_expect(cpu.safepoint.attention.load(std::memory_order_relaxed) | cpu.single, 0)) {
+    // Nothing is fetched once the budget is used up: whatever comes at this count comes before the fetch.
+    if (__builtin_expect(
+            cpu.safepoint.attention.load(std::memory_order_relaxed) | cpu.single | (cpu.budget <= 0), 0)) {
         cpu.rip = target;
         cpu.exit = ExitReason::kNone;
         return nullptr;

@@ -328,7 +328,11 @@ bool repeat(Vcpu& cpu, const Insn& insn) {
             if (!Op::once(cpu, insn, step)) {
                 // Done iterations stay done; the instruction restarts with what is left. The unfinished one
                 // is not charged.
-                if (counted) cpu.budget -= 1;  // leave_at() gives the block's debit for this instruction back
+                if (counted) {
+                    cpu.budget -= 1;  // leave_at() gives the block's debit for this instruction back
+                    // It waits, or is to run alone: an interrupt may come here, between iterations.
+                    if (cpu.exit != ExitReason::kFault) cpu.other_flags |= rflags::kRF;
+                }
                 return false;
             }
             done = 1;

@@ -79,6 +79,11 @@ class SimdMachine {
         enter_long_mode();
     }
 
+    /// A new vCPU, on another bus.
+    void use_bus(NoDevices& other) {
+        cpu = std::make_unique<Vcpu>(0, memory, other, other, other, model);
+        enter_long_mode();
+    }
     /// Goes on at RIP, with `budget` instructions, to an HLT.
     void run_to_halt() {
         cpu->halted = false;
