@@ -59,7 +59,16 @@ inline const Insn* leave_after(Vcpu& cpu) { return cpu.exit = ExitReason::kNone,
 
 }  // namespace shadowbox
 
+/// Whether a handler ends its block is said by the row (aEnd); this says it for the linker, which finds no
+/// `name_row<...>` where the two disagree (opcodes/opcode_table.cpp).
+#define SB_ENDS_BLOCK(name, ends) \
+    template <bool>               \
+    void name##_row();            \
+    template <>                   \
+    void name##_row<ends>() {}
+
 #define SB_OP(name)                                                                    \
+    SB_ENDS_BLOCK(name, false)                                                         \
     static inline bool name##_body(Vcpu& cpu, const Insn& insn);                       \
     const Insn* name(Vcpu& cpu, const Insn* insn) {                                    \
         if (__builtin_expect(!name##_body(cpu, *insn), 0)) return leave_at(cpu, insn); \
@@ -68,6 +77,7 @@ inline const Insn* leave_after(Vcpu& cpu) { return cpu.exit = ExitReason::kNone,
     static inline bool name##_body([[maybe_unused]] Vcpu& cpu, [[maybe_unused]] const Insn& insn)
 
 #define SB_END(name)                                                                   \
+    SB_ENDS_BLOCK(name, true)                                                          \
     static inline bool name##_body(Vcpu& cpu, const Insn& insn);                       \
     const Insn* name(Vcpu& cpu, const Insn* insn) {                                    \
         cpu.rip = next_rip(cpu, insn);                                                 \

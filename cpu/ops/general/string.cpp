@@ -119,6 +119,7 @@ struct Scas {
 };
 template <class T>
 struct Ins {
+    static constexpr bool kEndsBlock = true;
     static bool once(Vcpu& cpu, const Insn& insn, i64 step) {
         u64 to;
         u16 port = static_cast<u16>(cpu.gpr[kRdx]);
@@ -147,6 +148,7 @@ struct Ins {
 };
 template <class T>
 struct Outs {
+    static constexpr bool kEndsBlock = true;
     static bool once(Vcpu& cpu, const Insn& insn, i64 step) {
         u64 from;
         T value;
@@ -360,8 +362,14 @@ const Insn* string_handler(Vcpu& cpu, const Insn* insn) {
         SB_GO_ON(cpu, next_block(cpu));
     }
     i64 step = cpu.other_flags & rflags::kDF ? -static_cast<i64>(sizeof(T)) : static_cast<i64>(sizeof(T));
-    if (!Op<T>::once(cpu, *insn, step)) SB_FAILED(cpu, insn);
-    SB_NEXT(cpu, insn);
+    if constexpr (requires { Op<T>::kEndsBlock; }) {  // ports: as the rows say
+        cpu.rip = next_rip(cpu, insn);
+        if (!Op<T>::once(cpu, *insn, step)) SB_FAILED(cpu, insn);
+        SB_GO_ON(cpu, next_block(cpu));
+    } else {
+        if (!Op<T>::once(cpu, *insn, step)) SB_FAILED(cpu, insn);
+        SB_NEXT(cpu, insn);
+    }
 }
 
 template <template <class> class Op, Stop stop>

@@ -237,6 +237,7 @@ bool compare_strings_to_mask(Vcpu& cpu, const Insn& insn, bool explicit_lengths)
 // not change
 // anything before its last access succeeded.
 #define SB_PATHS(name)                                                                                    \
+    SB_ENDS_BLOCK(name, false)                                                                            \
     template <class Path>                                                                                 \
     [[gnu::always_inline]] static inline bool name##_body(Vcpu& cpu, const Insn& insn, Path path);        \
     [[gnu::noinline]] static const Insn* name##_full(Vcpu& cpu, const Insn* insn) {                       \

@@ -223,8 +223,9 @@ SB_END(op_iret) {
     cpu.recheck_interrupts();
     return true;
 }
-SB_OP(op_ud) { return cpu.raise(Vector::kUD); }
+SB_END(op_ud) { return cpu.raise(Vector::kUD); }
 
+SB_ENDS_BLOCK(op_hlt, true)
 const Insn* op_hlt(Vcpu& cpu, const Insn* insn) {
     if (cpu.cpl != 0) {
         cpu.raise_gp0();
