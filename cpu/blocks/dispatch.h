@@ -65,7 +65,7 @@ inline const Insn* leave_after(Vcpu& cpu) { return cpu.exit = ExitReason::kNone,
     template <bool>               \
     void name##_row();            \
     template <>                   \
-    void name##_row<ends>() {}
+    [[maybe_unused]] void name##_row<ends>() {}
 
 #define SB_OP(name)                                                                    \
     SB_ENDS_BLOCK(name, false)                                                         \
