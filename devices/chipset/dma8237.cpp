@@ -18,6 +18,8 @@ constexpr u8 kPagePort[8] = {0x7, 0x3, 0x1, 0x2, 0xF, 0xB, 0x9, 0xA};
 
 Dma8237::Dma8237(GuestMemory& memory)
     : memory_(memory),
+      parked_{ParkedRequest(memory), ParkedRequest(memory), ParkedRequest(memory), ParkedRequest(memory),
+              ParkedRequest(memory), ParkedRequest(memory), ParkedRequest(memory), ParkedRequest(memory)},
       low_([this](u16 offset, unsigned) { return u32{read(0, offset)}; },
            [this](u16 offset, unsigned, u32 value) { write(0, offset, static_cast<u8>(value)); }),
       high_([this](u16 offset, unsigned) { return u32{read(1, offset >> 1)}; },
@@ -31,6 +33,7 @@ Dma8237::Dma8237(GuestMemory& memory)
 
 void Dma8237::reset() {
     state_ = State{};
+    for (ParkedRequest& request : parked_) request.cancel();
     for (unsigned i = 0; i < 2; ++i) master_clear(i);
 }
 
@@ -112,6 +115,7 @@ Gpa Dma8237::location(unsigned channel) const {
 }
 
 /// Moves `bytes` in pieces that do not cross the 64 Ki units (bytes or words) within which the address wraps.
+/// Where a page is away the channel is as before: all of it moves again, the same bytes.
 template <class Move>
 DmaResult Dma8237::run(unsigned channel, u32 bytes, Move move) {
     channel &= 7;
@@ -121,10 +125,18 @@ DmaResult Dma8237::run(unsigned channel, u32 bytes, Move move) {
     Channel& c = state_.channels[channel];
     u32 wanted = std::min(bytes, remaining(channel)) / width * width;
     bool down = c.mode & kModeDown;
+    const Channel before = c;
     while (result.bytes < wanted) {
         u32 units = (wanted - result.bytes) / width;
         u32 piece = down ? 1 : std::min(units, 0x10000u - c.address);
-        move(location(channel), result.bytes, piece * width);
+        const MemoryAnswer answer = move(location(channel), result.bytes, piece * width);
+        if (answer.must_wait()) {
+            c = before;
+            parked_[channel].wait(answer, [this, channel] {
+                if (listeners_[channel] && ready(channel)) listeners_[channel]();
+            });
+            return {.waits = true};
+        }
         c.address = static_cast<u16>(down ? c.address - 1 : c.address + piece);
         result.bytes += piece * width;
         u32 left = u32{c.count} + 1 - piece;
@@ -155,14 +167,14 @@ DmaResult Dma8237::to_memory(unsigned channel, std::span<const u8> bytes) {
     bool write =
         (state_.channels[channel & 7].mode & kModeTypeMask) == kModeWrite;  // else verify: only counts
     return run(channel, static_cast<u32>(bytes.size()), [&](Gpa where, u32 from, u32 size) {
-        if (write) memory_.write(where, bytes.subspan(from, size));
+        return write ? memory_.try_write(where, bytes.subspan(from, size)) : MemoryAnswer();
     });
 }
 
 DmaResult Dma8237::from_memory(unsigned channel, std::span<u8> bytes) {
     bool read = (state_.channels[channel & 7].mode & kModeTypeMask) == kModeRead;
     return run(channel, static_cast<u32>(bytes.size()), [&](Gpa where, u32 to, u32 size) {
-        if (read) memory_.read(where, bytes.subspan(to, size));
+        return read ? memory_.try_read(where, bytes.subspan(to, size)) : MemoryAnswer();
     });
 }
 

@@ -4,11 +4,12 @@
 // exist on a PC/AT. 8237A data sheet (Intel 231466).
 #pragma once
 
+#include <array>
 #include <functional>
 #include <span>
 
 #include "devices/bus/device.h"
-#include "mmu/guest_memory.h"
+#include "devices/bus/parked_request.h"
 
 namespace shadowbox {
 
@@ -16,11 +17,16 @@ namespace shadowbox {
 struct DmaResult {
     u32 bytes = 0;                ///< moved
     bool terminal_count = false;  ///< the count ran out: TC was signalled
+    bool waits = false;  ///< nothing was moved: on_ready()'s listener is called when the memory is there
 };
 
 class Dma8237 final : public Device {
  public:
     explicit Dma8237(GuestMemory& memory);
+
+    void set_page_waits(PageWaits& waits) {
+        for (ParkedRequest& request : parked_) request.set_page_waits(waits);
+    }
 
     std::string_view name() const override { return "dma"; }
     void reset() override;
@@ -39,7 +45,8 @@ class Dma8237 final : public Device {
     DmaResult to_memory(unsigned channel, std::span<const u8> bytes);
     /// Memory to device ("read transfer").
     DmaResult from_memory(unsigned channel, std::span<u8> bytes);
-    /// Called when the guest makes the channel ready: a device whose request waits goes on then.
+    /// Called when the guest makes the channel ready, or memory came that a transfer waits for: a device
+    /// whose request waits goes on then.
     void on_ready(unsigned channel, std::function<void()> listener) {
         listeners_[channel & 7] = std::move(listener);
     }
@@ -64,6 +71,7 @@ class Dma8237 final : public Device {
     void finish(unsigned channel);
 
     GuestMemory& memory_;
+    std::array<ParkedRequest, 8> parked_;
     PortFunctions low_, high_, pages_;
     std::function<void()> listeners_[8];
     struct State {

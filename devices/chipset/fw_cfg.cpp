@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <array>
 #include <cstring>
+#include <utility>
 
 #include "core/log.h"
 
@@ -29,6 +30,7 @@ std::vector<u8> little_bytes(T value) {
 
 FwCfg::FwCfg(GuestMemory& memory)
     : memory_(memory),
+      parked_(memory),
       ports_(
           [this](u16 offset, unsigned size) {
               if (offset == 0) return size == 2 ? 0xFFFFu : 0xFFu;  // the selector is write-only
@@ -52,7 +54,8 @@ FwCfg::FwCfg(GuestMemory& memory)
               if (offset == 4) {
                   u64 descriptor = u64{state_.dma_high} << 32 | big32(value);
                   state_.dma_high = 0;
-                  run_dma(descriptor);
+                  state_.request = {.active = true, .descriptor = descriptor};
+                  go_on();
               }
           },
           4) {
@@ -61,7 +64,10 @@ FwCfg::FwCfg(GuestMemory& memory)
     rebuild_directory();
 }
 
-void FwCfg::reset() { state_ = State{}; }
+void FwCfg::reset() {
+    parked_.cancel();
+    state_ = State{};
+}
 
 void FwCfg::add_bytes(FwCfgKey key, std::vector<u8> bytes) {
     items_[static_cast<u16>(key)] = Item{std::move(bytes), {}, nullptr};
@@ -137,61 +143,106 @@ u8 FwCfg::read_byte() {
     return item->bytes[state_.position++];
 }
 
-void FwCfg::run_dma(u64 descriptor) {
+/// As far as memory is there; the rest when the page that is missing comes. The guest sees the request as
+/// done when its control word becomes 0, as it must expect (QEMU docs/specs/fw_cfg).
+void FwCfg::go_on() {
+    const MemoryAnswer answer = step();
+    if (answer.must_wait())
+        parked_.wait(answer, [this] { go_on(); });
+    else
+        state_.request.active = false;
+}
+
+MemoryAnswer FwCfg::step() {
+    Request& r = state_.request;
+    if (!r.fetched) {
+        const MemoryAnswer answer = fetch();
+        if (!answer.ready()) return answer;
+    }
+    MemoryAnswer answer;
+    if (r.control & kDmaRead)
+        answer = read_to_guest();
+    else if (r.control & kDmaWrite)
+        answer = write_from_guest();
+    else if (r.control & kDmaSkip)
+        state_.position += std::min(std::exchange(r.length, 0), ~u32{0} - state_.position);
+    if (answer.must_wait()) return answer;
+    r.failed |= !answer.ready();
+    const u32 result = big32(r.failed ? kDmaError : 0);
+    std::array<u8, 4> raw;
+    std::memcpy(raw.data(), &result, raw.size());
+    r.control = 0;  // done, but for the answer
+    return memory_.try_write(Gpa(r.descriptor), raw);
+}
+
+MemoryAnswer FwCfg::fetch() {
+    Request& r = state_.request;
     std::array<u8, 16> raw{};
-    if (!memory_.read(Gpa(descriptor), raw)) {
-        guest_oddity("fw-cfg-dma", fmt::format("fw_cfg DMA descriptor at 0x{:x} is not in RAM", descriptor));
-        return;
+    const MemoryAnswer answer = memory_.try_read(Gpa(r.descriptor), raw);
+    if (answer.must_wait()) return answer;
+    if (!answer.ready()) {
+        guest_oddity("fw-cfg-dma",
+                     fmt::format("fw_cfg DMA descriptor at 0x{:x} is not in RAM", r.descriptor));
+        return answer;
     }
     u32 control, length;
     u64 where;
     std::memcpy(&control, raw.data(), 4);
     std::memcpy(&length, raw.data() + 4, 4);
     std::memcpy(&where, raw.data() + 8, 8);
-    bool good = transfer(big32(control), big32(length), Gpa(__builtin_bswap64(where)));
-    u32 result = big32(good ? 0 : kDmaError);
-    std::memcpy(raw.data(), &result, 4);
-    memory_.write(Gpa(descriptor), std::span<const u8>(raw).first(4));
+    r.control = big32(control), r.length = big32(length), r.where = __builtin_bswap64(where);
+    r.fetched = true;
+    if (r.control & kDmaSelect) select(static_cast<u16>(r.control >> 16));
+    return {};
 }
 
-bool FwCfg::transfer(u32 control, u32 length, Gpa where) {
-    if (control & kDmaSelect) select(static_cast<u16>(control >> 16));
-    if (control & kDmaRead) return read_to_guest(length, where);
-    if (control & kDmaWrite) return write_from_guest(length, where);
-    if (control & kDmaSkip) state_.position += std::min(length, ~u32{0} - state_.position);
-    return true;
-}
-
-bool FwCfg::read_to_guest(u32 length, Gpa where) {
+MemoryAnswer FwCfg::read_to_guest() {
     static constexpr std::array<u8, kChunk> kZeros{};
-    while (length > 0) {
+    Request& r = state_.request;
+    while (r.length > 0) {
         Item* item = selected();
         std::size_t left =
             item && state_.position < item->bytes.size() ? item->bytes.size() - state_.position : 0;
-        // Past its end an item reads as zeros; a read of gigabytes stops where RAM does.
-        std::size_t count = std::min<std::size_t>(length, left ? left : kChunk);
+        // Page by page, so that what waits has little to do again. Past its end an item reads as zeros; a
+        // read of gigabytes stops where RAM does.
+        std::size_t count =
+            std::min<std::size_t>({r.length, left ? left : kChunk, kPageSize - Gpa(r.where).offset()});
         const u8* from = left ? item->bytes.data() + state_.position : kZeros.data();
-        if (!memory_.write(where, std::span<const u8>(from, count))) return false;
+        const MemoryAnswer answer = memory_.try_write(Gpa(r.where), std::span<const u8>(from, count));
+        if (!answer.ready()) return answer;
         if (left) state_.position += static_cast<u32>(count);
-        where += count;
-        length -= static_cast<u32>(count);
+        r.where += count;
+        r.length -= static_cast<u32>(count);
     }
-    return true;
+    return {};
 }
 
-bool FwCfg::write_from_guest(u32 length, Gpa where) {
+MemoryAnswer FwCfg::write_from_guest() {
+    Request& r = state_.request;
     Item* item = selected();
-    if (!item || !item->written) return false;
-    if (state_.position > item->bytes.size() || length > item->bytes.size() - state_.position) return false;
-    if (!memory_.read(where, std::span<u8>(item->bytes).subspan(state_.position, length))) return false;
-    state_.position += length;
+    const bool fits = item && item->written && state_.position <= item->bytes.size() &&
+                      r.length <= item->bytes.size() - state_.position;
+    if (!fits) {
+        r.failed = true;
+        return {};
+    }
+    const MemoryAnswer answer =
+        memory_.try_read(Gpa(r.where), std::span<u8>(item->bytes).subspan(state_.position, r.length));
+    if (!answer.ready()) return answer;
+    state_.position += r.length;
     item->written(item->bytes);
-    return true;
+    return {};
 }
 
 void FwCfg::serialize(Archive& archive) {
-    archive.section(name(), 1);
+    const u32 version = archive.section(name(), 2);
     archive(state_.key, state_.position, state_.dma_high);
+    Request& r = state_.request;
+    if (version >= 2) archive(r.active, r.fetched, r.failed, r.descriptor, r.where, r.control, r.length);
+    if (!archive.loading()) return;
+    parked_.cancel();
+    // Who waits asks again, under the same lock at its next turn.
+    if (r.active) parked_.wait({MemoryOutcome::kWait, Gpa(r.descriptor).ppn()}, [this] { go_on(); });
 }
 
 void FwCfg::inspect(Inspector& inspector) const {

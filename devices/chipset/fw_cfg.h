@@ -10,7 +10,7 @@
 #include <vector>
 
 #include "devices/bus/device.h"
-#include "mmu/guest_memory.h"
+#include "devices/bus/parked_request.h"
 
 namespace shadowbox {
 
@@ -61,6 +61,8 @@ class FwCfg final : public Device {
     void serialize(Archive& archive) override;  ///< registers; items belong to the machine's configuration
     void inspect(Inspector& inspector) const override;
 
+    void set_page_waits(PageWaits& waits) { parked_.set_page_waits(waits); }
+
     PortHandler& ports() { return ports_; }          ///< 2 ports at 510h
     PortHandler& dma_ports() { return dma_ports_; }  ///< 8 ports at 514h
 
@@ -84,16 +86,24 @@ class FwCfg final : public Device {
         std::string file_name;
         Written written;
     };
+    /// A DMA request under way: the descriptor as the guest wrote it, and what is left of it.
+    struct Request {
+        bool active, fetched, failed;
+        u64 descriptor, where;
+        u32 control, length;
+    };
     Item* selected();
     void select(u16 key);
     u8 read_byte();
     void rebuild_directory();
-    void run_dma(u64 descriptor);
-    bool transfer(u32 control, u32 length, Gpa where);
-    bool read_to_guest(u32 length, Gpa where);
-    bool write_from_guest(u32 length, Gpa where);
+    void go_on();
+    MemoryAnswer step();
+    MemoryAnswer fetch();
+    MemoryAnswer read_to_guest();
+    MemoryAnswer write_from_guest();
 
     GuestMemory& memory_;
+    ParkedRequest parked_;
     PortFunctions ports_, dma_ports_;
     std::map<u16, Item> items_;
     u16 next_file_ = static_cast<u16>(FwCfgKey::kFirstFile);
@@ -101,6 +111,7 @@ class FwCfg final : public Device {
         u16 key;
         u32 position;
         u32 dma_high;  // upper half of the descriptor's address
+        Request request;
     } state_{};
 };
 

@@ -264,13 +264,14 @@ void Floppy82077::lock() {
 }
 
 void Floppy82077::serialize(Archive& archive) {
-    archive.section(name(), 1);
+    const u32 version = archive.section(name(), 2);
     State& s = state_;
     archive(s.dor, s.tdr, s.rate, s.phase, s.command, s.results, s.command_size, s.result_size,
             s.result_position, s.seek_status, s.irq_pending, s.specify, s.configure, s.perpendicular,
             s.locked, s.position, s.transfer_bytes, s.to_disk, s.formatting, s.verifying, s.terminal_count,
             *buffer_, irq_);
     for (FloppyDrive& drive : drives_) drive.serialize(archive);
+    if (version >= 2) archive(s.filled);
     if (!archive.loading()) return;
     ++generation_;
     s.transfer_bytes = std::min<u32>(s.transfer_bytes, static_cast<u32>(buffer_->size()));

@@ -73,6 +73,7 @@ class Floppy82077 final : public Device {
     void read_disk();
     void write_disk(std::size_t bytes);
     void disk_done(IoStatus status);
+    void fill_memory();
     void data_moved(std::size_t bytes, bool terminal_count);
     void advance_address(unsigned sectors);
     void end_transfer(u8 status0, u8 status1, u8 status2);
@@ -98,6 +99,7 @@ class Floppy82077 final : public Device {
         u32 position;  // bytes moved by programmed I/O
         u32 transfer_bytes;
         bool to_disk, formatting, verifying, terminal_count;
+        bool filled;  // what the disk gave waits for the DMA channel, or for memory
     } state_{};
 };
 

@@ -97,7 +97,7 @@ void Floppy82077::start_data(std::size_t bytes, bool to_disk) {
     State& s = state_;
     s.transfer_bytes = static_cast<u32>(bytes);
     s.position = 0;
-    s.terminal_count = false;
+    s.terminal_count = s.filled = false;
     s.to_disk = to_disk;
     buffer_->assign(bytes, 0);
     bool programmed = s.specify[1] & kSpecifyNonDma;
@@ -115,9 +115,11 @@ void Floppy82077::start_data(std::size_t bytes, bool to_disk) {
 void Floppy82077::dma_ready() {
     State& s = state_;
     if (s.phase != Phase::kWaitDma) return;
+    if (s.filled) return fill_memory();
     s.transfer_bytes = std::min(s.transfer_bytes, dma_.remaining(kDmaChannel));
     if (!s.to_disk) return read_disk();
     DmaResult moved = dma_.from_memory(kDmaChannel, std::span<u8>(*buffer_).first(s.transfer_bytes));
+    if (moved.waits) return;  // comes again
     s.terminal_count = moved.terminal_count;
     write_disk(moved.bytes);
 }
@@ -176,11 +178,16 @@ void Floppy82077::disk_done(IoStatus status) {
         s.phase = Phase::kPioRead;
         return raise_irq();
     }
-    if (!dma_.ready(kDmaChannel)) {
-        s.phase = Phase::kWaitDma;  // masked meanwhile: the request stays up
-        return;
-    }
+    s.filled = true;
+    s.phase = Phase::kWaitDma;
+    if (dma_.ready(kDmaChannel)) fill_memory();  // else masked meanwhile: the request stays up
+}
+
+void Floppy82077::fill_memory() {
+    State& s = state_;
     DmaResult moved = dma_.to_memory(kDmaChannel, std::span<const u8>(*buffer_).first(s.transfer_bytes));
+    if (moved.waits) return;  // comes again
+    s.filled = false;
     data_moved(moved.bytes, moved.terminal_count);
 }
 

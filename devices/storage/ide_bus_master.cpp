@@ -5,7 +5,6 @@
 #include <algorithm>
 
 #include "core/log.h"
-#include "mmu/guest_access.h"
 
 namespace shadowbox {
 
@@ -13,14 +12,6 @@ namespace {
 // A table may not cross a 64 KiB boundary: this many entries at most. Bounds a walk without an end mark.
 constexpr u32 kMostEntries = 65536 / 8;
 }  // namespace
-
-void DmaPages::copy_in(std::span<const u8> data) {
-    for (std::span<u8> piece : pieces) {
-        std::size_t size = std::min(piece.size(), data.size());
-        guest_copy_in(piece.data(), data.data(), size);
-        data = data.subspan(size);
-    }
-}
 
 u32 IdeBusMaster::read(u16 offset) const {
     switch (offset) {
@@ -58,51 +49,47 @@ void IdeBusMaster::write(u16 offset, unsigned size, u32 value) {
     }
 }
 
-bool IdeBusMaster::next_entry() {
+MemoryAnswer IdeBusMaster::next_entry() {
     State& s = state_;
-    if (s.last || s.entries_read >= kMostEntries) return false;
     u8 entry[8];
     u32 where = (s.table & 0xFFFF0000) | ((s.table + s.entries_read * 8) & 0xFFFF);
-    memory_.read(Gpa(where), entry);
+    const MemoryAnswer answer = memory_.try_read(Gpa(where), entry);
+    if (answer.must_wait()) return answer;
     ++s.entries_read;
     s.base = (entry[0] & ~1u) | u32{entry[1]} << 8 | u32{entry[2]} << 16 | u32{entry[3]} << 24;
     s.left = (entry[4] & ~1u) | u32{entry[5]} << 8;
     if (s.left == 0) s.left = 65536;
     s.last = entry[7] & 0x80;
-    return true;
+    return {};
 }
 
-bool IdeBusMaster::pin_piece(Gpa where, u32 size, bool to_memory, DmaPages& pages) {
+MemoryAnswer IdeBusMaster::pin_piece(Gpa where, u32 size, bool to_memory, DmaPages& pages) {
     PageAccess access = !to_memory          ? PageAccess::kRead
                         : size == kPageSize ? PageAccess::kOverwrite
                                             : PageAccess::kWrite;
-    PinnedPage pin = memory_.pin(where.ppn(), access);
-    if (!pin) {
-        bool should_be = memory_.pmap().load_stable(where.ppn()).is_ram();
-        if (should_be && !memory_.pmap().load_stable(where.ppn()).protects(kProtectRom)) return false;
-        guest_oddity("ide-dma-nowhere", fmt::format("IDE DMA at 0x{:x}, which is not RAM", where.value));
-        pages.nowhere.fill(0xFF);
-        pages.pieces.emplace_back(pages.nowhere.data(), size);
-        return true;
+    auto pin = memory_.try_pin(where.ppn(), access);
+    if (pin) {
+        pages.add(std::move(*pin), where.offset(), size);
+        return {};
     }
-    u8* host = pin.host() + where.offset();
-    if (!pages.pieces.empty() && pages.pieces.back().data() + pages.pieces.back().size() == host) {
-        std::span<u8>& before = pages.pieces.back();
-        before = std::span<u8>(before.data(), before.size() + size);
-    } else {
-        pages.pieces.emplace_back(host, size);
-    }
-    pages.pins.push_back(std::move(pin));
-    return true;
+    if (pin.error().must_wait()) return pin.error();
+    guest_oddity("ide-dma-nowhere", fmt::format("IDE DMA at 0x{:x}, which is not RAM", where.value));
+    pages.add_nowhere(size);
+    return {};
 }
 
-IdeBusMaster::Gathered IdeBusMaster::gather(u64 bytes, bool to_memory, DmaPages& pages) {
+IdeBusMaster::Gathered IdeBusMaster::walk(u64 bytes, bool to_memory, DmaPages& pages, MemoryAnswer& answer) {
     State& s = state_;
     while (bytes > 0) {
-        if (s.left == 0 && !next_entry()) return Gathered::kShort;
+        if (s.left == 0) {
+            if (s.last || s.entries_read >= kMostEntries) return Gathered::kShort;
+            answer = next_entry();
+            if (!answer.ready()) return Gathered::kWaits;
+        }
         Gpa where(s.base);
         u32 size = static_cast<u32>(std::min<u64>({bytes, s.left, kPageSize - where.offset()}));
-        if (!pin_piece(where, size, to_memory, pages)) return Gathered::kError;
+        answer = pin_piece(where, size, to_memory, pages);
+        if (!answer.ready()) return Gathered::kWaits;
         bytes -= size;
         s.left -= size;
         s.base += size;
@@ -110,13 +97,25 @@ IdeBusMaster::Gathered IdeBusMaster::gather(u64 bytes, bool to_memory, DmaPages&
     return Gathered::kAll;
 }
 
+/// What waits keeps no pin, so that the page it waits for can come, and begins again where it was.
+IdeBusMaster::Gathered IdeBusMaster::gather(u64 bytes, bool to_memory, DmaPages& pages) {
+    const State before = state_;
+    MemoryAnswer answer;
+    const Gathered result = walk(bytes, to_memory, pages, answer);
+    if (result != Gathered::kWaits) return result;
+    pages.clear();
+    state_ = before;
+    parked_.wait(answer, [this] {
+        if (running() && started_) started_();
+    });
+    return result;
+}
+
 /// Status after a transfer (Bus Master IDE 1.0, 3.1): active stays set when the table describes more memory
 /// than the drive used.
-void IdeBusMaster::finished(bool error) {
+void IdeBusMaster::finished() {
     State& s = state_;
-    bool used_up = s.left == 0 && (s.last || s.entries_read >= kMostEntries);
-    if (error) s.status |= kError;
-    if (error || used_up) s.status &= static_cast<u8>(~kActive);
+    if (s.left == 0 && (s.last || s.entries_read >= kMostEntries)) stalled();
 }
 
 void IdeBusMaster::serialize(Archive& archive) {

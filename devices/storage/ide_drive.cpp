@@ -163,14 +163,13 @@ std::shared_ptr<DmaPages> IdeDrive::gather(u64 bytes, bool to_memory) {
         case IdeBusMaster::Gathered::kShort:
             master->stalled();  // no interrupt: the driver's timeout resets the drive (BM IDE 1.0, 3.1)
             return nullptr;
-        case IdeBusMaster::Gathered::kError: master->finished(true); break;
+        case IdeBusMaster::Gathered::kWaits: return nullptr;  // and starts this again
     }
-    complete(kCrcError | kAborted);
     return nullptr;
 }
 
 void IdeDrive::dma_finished(u8 error) {
-    if (IdeBusMaster* master = host_ ? host_->bus_master() : nullptr) master->finished(false);
+    if (IdeBusMaster* master = host_ ? host_->bus_master() : nullptr) master->finished();
     complete(error);
 }
 

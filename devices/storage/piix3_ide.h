@@ -16,6 +16,10 @@ class Piix3Ide final : public PciDevice {
     void serialize(Archive& archive) override;
     void inspect(Inspector& inspector) const override;
 
+    void set_page_waits(PageWaits& waits) {
+        for (auto& channel : channels_) channel->master().set_page_waits(waits);
+    }
+
     IdeChannel& channel(unsigned index) { return *channels_[index & 1]; }
     /// Drives 0 to 3: primary master, primary slave, secondary master, secondary slave.
     void attach(unsigned index, std::unique_ptr<IdeDrive> drive) {

@@ -4,6 +4,8 @@
 #include <algorithm>
 #include <cstring>
 
+#include "devices/storage/dma_pages.h"
+
 namespace shadowbox {
 
 namespace {
@@ -22,10 +24,9 @@ struct VirtioBlk::Request {
     VirtqChain chain;
     u64 epoch;
     u32 type;
-    std::vector<u8> data;           // of an answer that comes from the device itself
-    std::vector<PinnedPage> pages;  // while the disk reads or writes them
-    BlockBackend::Pieces pieces;
-    u64 bytes = 0;  // that the disk puts into guest memory
+    std::vector<u8> data;  // of an answer that comes from the device itself
+    DmaPages pages;        // while the disk reads or writes them
+    u64 bytes = 0;         // that the disk puts into guest memory
 };
 
 VirtioBlk::VirtioBlk(std::string name, BlockBackend& disk, std::string serial, GuestMemory& memory,
@@ -82,8 +83,8 @@ void VirtioBlk::start(VirtqChain chain) {
             if (!pinned) return complete(request, IoStatus::kError);
             if (to_guest) request->bytes = bytes;
             ++under_way_;
-            return to_guest ? disk_.read(sector * kSector, request->pieces, done)
-                            : disk_.write(sector * kSector, request->pieces, done);
+            return to_guest ? disk_.read(sector * kSector, request->pages.pieces, done)
+                            : disk_.write(sector * kSector, request->pages.pieces, done);
         }
         case kFlushRequest: ++under_way_; return disk_.flush(done);
         case kGetId: {
@@ -116,8 +117,7 @@ bool VirtioBlk::pin(Request& request, u64 offset, u64 bytes) {
                 if (page.error().must_wait()) queue(0).stall(page.error());
                 return false;
             }
-            request.pieces.push_back({page->host() + at.offset(), piece});
-            request.pages.push_back(std::move(*page));
+            request.pages.add(std::move(*page), at.offset(), piece);
             at += piece;
             left -= piece;
         }
@@ -127,7 +127,6 @@ bool VirtioBlk::pin(Request& request, u64 offset, u64 bytes) {
 }
 
 void VirtioBlk::complete(const std::shared_ptr<Request>& request, IoStatus result) {
-    request->pieces.clear();
     request->pages.clear();
     if (request->epoch != epoch()) return;  // the device was reset meanwhile
     finish_filled(0, request->chain, [this, request, result] {

@@ -100,9 +100,9 @@ void ImageBackend::read(u64 offset, Pieces to, Completion done) {
     executor_.submit(
         [image = image_, offset, to = std::move(to)] {
             u64 at = offset;
-            for (std::span<u8> piece : to) {
-                if (auto result = image->read(at, piece); !result) return report(*image, result);
-                at += piece.size();
+            for (const BlockPiece& piece : to) {
+                if (auto result = image->read(at, piece.bytes); !result) return report(*image, result);
+                at += piece.bytes.size();
             }
             return IoStatus::kOk;
         },
@@ -114,9 +114,9 @@ void ImageBackend::write(u64 offset, Pieces from, Completion done) {
     executor_.submit(
         [image = image_, offset, from = std::move(from)] {
             u64 at = offset;
-            for (std::span<u8> piece : from) {
-                if (auto result = image->write(at, piece); !result) return report(*image, result);
-                at += piece.size();
+            for (const BlockPiece& piece : from) {
+                if (auto result = image->write(at, piece.bytes); !result) return report(*image, result);
+                at += piece.bytes.size();
             }
             return IoStatus::kOk;
         },

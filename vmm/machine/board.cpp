@@ -67,6 +67,9 @@ Board::Board(const MachineConfig& config, GuestMemory& memory, TimerQueue& timer
     font_ = vga_font(plugs.vga_bios);
     wire(config, plugs, memory, apics);
     if (!hooks.page_waits) return;
+    dma.set_page_waits(*hooks.page_waits);
+    fw_cfg.set_page_waits(*hooks.page_waits);
+    ide.set_page_waits(*hooks.page_waits);
     for (VirtioPci* device : std::initializer_list<VirtioPci*>{&balloon, &rng, net.get()})
         if (device) device->set_page_waits(*hooks.page_waits);
     for (auto& console : consoles) console->set_page_waits(*hooks.page_waits);

@@ -121,7 +121,8 @@ struct MemoryDisk final : BlockBackend {
         run(
             [this, offset, to] {
                 u64 at = offset;
-                for (auto piece : to) {
+                for (const BlockPiece& part : to) {
+                    const std::span<u8> piece = part.bytes;
                     if (at + piece.size() > content.size()) return IoStatus::kError;
                     std::copy_n(content.begin() + static_cast<std::ptrdiff_t>(at), piece.size(),
                                 piece.begin());
@@ -136,7 +137,8 @@ struct MemoryDisk final : BlockBackend {
             [this, offset, from] {
                 u64 at = offset;
                 if (protect) return IoStatus::kReadOnly;
-                for (auto piece : from) {
+                for (const BlockPiece& part : from) {
+                    const std::span<u8> piece = part.bytes;
                     if (at + piece.size() > content.size()) return IoStatus::kError;
                     std::copy(piece.begin(), piece.end(), content.begin() + static_cast<std::ptrdiff_t>(at));
                     at += piece.size();

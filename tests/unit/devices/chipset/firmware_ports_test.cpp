@@ -2,6 +2,7 @@
 // fw_cfg and the debug ports.
 #include <catch2/catch.hpp>
 
+#include "tests/unit/devices/away.h"
 #include "tests/unit/devices/test_board.h"
 
 using namespace shadowbox;
@@ -75,6 +76,46 @@ TEST_CASE("fw_cfg: DMA selects, reads across page boundaries, skips, pads with z
     CHECK(t.in8(0x511) == big_file[100]);
     CHECK(t.dma(2, 16, 0x4000'0000) == 1);         // not RAM
     CHECK(t.dma(select | 2, 0xFFFFFFFF, 0) == 1);  // ends where RAM ends
+}
+
+TEST_CASE(
+    "fw_cfg: DMA waits for its descriptor, its data and the place of its answer, and goes on where it was") {
+    FwTest t;
+    test::ParkingLot lot;
+    t.fw_cfg.set_page_waits(lot);
+    std::vector<u8> file(9000);
+    for (std::size_t i = 0; i < file.size(); ++i) file[i] = static_cast<u8>(i * 7);
+    REQUIRE(t.fw_cfg.add_file("etc/big", file));
+    for (u64 away : {u64{0x1000}, u64{0x5000}, u64{0x6000}}) {
+        CAPTURE(away);
+        const u32 select = 0x21u << 16 | 8;
+        {
+            u8 descriptor[16] = {0, 0x21, 0, 8 | 2, 0, 0, 0x23, 0x28, 0, 0, 0, 0, 0, 0, 0x4F, 0};
+            t.memory.guest.write(Gpa(0x1000), descriptor);
+            test::Gone gone(t.memory.guest, away);
+            t.out32(0x514, 0);
+            t.out32(0x518, __builtin_bswap32(0x1000));
+            REQUIRE(lot.parked.size() == 1);
+            CHECK(lot.last.ppn == Gpa(away).ppn());
+            lot.run();  // in vain
+            REQUIRE(lot.parked.size() == 1);
+            if (away != 0x1000) {
+                u8 control[4];
+                t.memory.guest.read(Gpa(0x1000), control);
+                CHECK(control[3] == (8 | 2));  // not done yet
+            }
+        }
+        lot.run();
+        CHECK(lot.parked.empty());
+        u8 control[4];
+        t.memory.guest.read(Gpa(0x1000), control);
+        CHECK(control[3] == 0);
+        std::vector<u8> got(9000);
+        t.memory.guest.read(Gpa(0x4F00), got);
+        CHECK(got == file);
+        CHECK(t.dma(select | 4, 100, 0) == 0);
+        CHECK(t.in8(0x511) == file[100]);
+    }
 }
 
 TEST_CASE("fw_cfg: only files with a listener can be written") {

@@ -2,6 +2,7 @@
 // The CD-ROM drive driven by packets, by PIO and DMA, with media changes.
 #include <catch2/catch.hpp>
 
+#include "tests/unit/devices/away.h"
 #include "tests/unit/devices/chipset/pci_board.h"
 
 using namespace shadowbox;
@@ -118,6 +119,33 @@ TEST_CASE("atapi: READ by DMA, and a reply by DMA into a longer table") {
     CHECK(t.in8(0x177) == 0x50);
     CHECK((t.in8(0xC00A) & 7) == 5);
     CHECK(t.guest(0x10008, 8) == Bytes{'S', 'H', 'A', 'D', 'O', 'W', 'B', 'X'});
+}
+
+TEST_CASE("atapi: a read and a reply by DMA wait for a page that is away") {
+    CdTest t;
+    test::ParkingLot lot;
+    t.ide.set_page_waits(lot);
+    u32 table[2] = {0x10000, 0x80000000 | 2048};
+    t.memory.guest.write(Gpa(0x2000), std::span(reinterpret_cast<u8*>(table), 8));
+    t.out32(0xC00C, 0x2000);
+    for (bool reply : {false, true}) {
+        CAPTURE(reply);
+        {
+            test::Gone gone(t.memory.guest, 0x10000);
+            reply ? t.start({0x12, 0, 0, 0, 36}, 0, true) : t.start({0x28, 0, 0, 0, 0, 7, 0, 0, 1}, 0, true);
+            t.out8(0xC008, 9);
+            CHECK(t.in8(0x177) == 0xC0);
+            REQUIRE(lot.parked.size() == 1);
+        }
+        lot.run();
+        CHECK(t.in8(0x177) == 0x50);
+        CHECK(lot.parked.empty());
+        if (reply)
+            CHECK(t.guest(0x10008, 8) == Bytes{'S', 'H', 'A', 'D', 'O', 'W', 'B', 'X'});
+        else
+            CHECK(t.guest(0x10000, 2048) == t.disc(7, 1));
+        t.out8(0xC008, 0), t.out8(0xC00A, 4);
+    }
 }
 
 TEST_CASE("atapi: errors carry sense data") {

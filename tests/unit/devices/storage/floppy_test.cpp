@@ -2,6 +2,7 @@
 // 8237 DMA and the 82077AA driven as SeaBIOS and Linux drive them.
 #include <catch2/catch.hpp>
 
+#include "tests/unit/devices/away.h"
 #include "tests/unit/devices/test_board.h"
 
 using namespace shadowbox;
@@ -253,6 +254,58 @@ TEST_CASE("floppy: the change line is set by a new disk and cleared by a step") 
     CHECK((t.in8(0x3F7) & 0x80) != 0);
     t.seek(1);
     CHECK((t.in8(0x3F7) & 0x80) == 0);
+}
+
+TEST_CASE("floppy: transfers wait for a page that is away, and move once") {
+    FloppyTest t;
+    test::ParkingLot lot;
+    t.dma.set_page_waits(lot);
+    t.program_dma(0x46, 0xBE00, 1024);
+    {
+        test::Gone gone(t.memory.guest, 0xC000);
+        t.command({0xE6, 0x00, 0, 0, 3, 2, 18, 0x1B, 0xFF});
+        REQUIRE(lot.parked.size() == 1);
+        CHECK(lot.last.ppn == Ppn(0xC));
+        CHECK(t.dma.remaining(2) == 1024);
+        lot.run();  // in vain
+        REQUIRE(lot.parked.size() == 1);
+        t.disk.content.assign(t.disk.content.size(), 0);  // what was read stays read
+        CHECK((t.in8(0x3F4) & 0xF0) == 0x10);  // under way
+    }
+    lot.run();
+    CHECK(t.results() == Bytes{0x00, 0, 0, 0, 0, 5, 2});
+    Bytes expected;
+    for (std::size_t i = 2 * 512; i < 4 * 512; ++i) expected.push_back(static_cast<u8>(i / 512 + i % 512));
+    CHECK(t.guest(0xBE00, 1024) == expected);
+    CHECK(lot.parked.empty());
+
+    t.memory.guest.write(Gpa(0xC000), Bytes(512, 0xAB));
+    t.program_dma(0x4A, 0xC000, 512);
+    {
+        test::Gone gone(t.memory.guest, 0xC000);
+        t.command({0xC5, 0x00, 0, 0, 1, 2, 18, 0x1B, 0xFF});
+        REQUIRE(lot.parked.size() == 1);
+        CHECK(t.image(0, 1) == Bytes(512, 0));
+    }
+    lot.run();
+    CHECK(t.results()[0] == 0);
+    CHECK(t.image(0, 1) == Bytes(512, 0xAB));
+}
+
+TEST_CASE("floppy: a reset forgets the transfer that waits for a page") {
+    FloppyTest t;
+    test::ParkingLot lot;
+    t.dma.set_page_waits(lot);
+    t.program_dma(0x46, 0xC000, 512);
+    {
+        test::Gone gone(t.memory.guest, 0xC000);
+        t.command({0xE6, 0x00, 0, 0, 1, 2, 18, 0x1B, 0xFF});
+        REQUIRE(lot.parked.size() == 1);
+        t.out8(0x3F2, 0x00), t.out8(0x3F2, 0x1C);
+    }
+    lot.run();
+    CHECK(t.in8(0x3F4) == 0x80);
+    CHECK(t.guest(0xC000, 4) == Bytes(4, 0));
 }
 
 TEST_CASE("floppy: a reset abandons a request in flight") {

@@ -2,6 +2,7 @@
 // ATA disks and the bus master, driven register by register as SeaBIOS and Linux drive them.
 #include <catch2/catch.hpp>
 
+#include "tests/unit/devices/away.h"
 #include "tests/unit/devices/chipset/pci_board.h"
 
 using namespace shadowbox;
@@ -295,6 +296,93 @@ TEST_CASE("ide: requests may complete late; a reset in between makes them nobody
     CHECK(t.data(512) == t.image(7, 1));
     t.hard_disk.complete();
     CHECK_FALSE(t.irq());
+}
+
+TEST_CASE("ide: a transfer whose data or table is away waits, and is done once when the page is there") {
+    for (u64 away : {u64{0x10000}, u64{0x2000}}) {
+        CAPTURE(away);
+        IdeTest t;
+        test::ParkingLot lot;
+        t.ide.set_page_waits(lot);
+        t.program_dma({{0xF800, 0x800}, {0x10000, 0x800}}, true);
+        {
+            test::Gone gone(t.memory.guest, away);
+            t.task(4, 8, 0xC8);
+            t.start_dma(true);
+            REQUIRE(lot.parked.size() == 1);
+            CHECK(lot.last.ppn == Gpa(away).ppn());
+            CHECK(t.status() == 0xC0);
+            CHECK_FALSE(t.memory.guest.pool().pinned(t.memory.guest.pmap().load(Ppn(0xF)).mpn()));
+            lot.run();  // in vain
+            REQUIRE(lot.parked.size() == 1);
+            t.out8(0xC000, 8), t.start_dma(true);  // no second copy of it
+            CHECK_FALSE(t.irq());
+        }
+        lot.run();
+        CHECK(t.take_irq() == 0x50);
+        CHECK((t.in8(0xC002) & 5) == 4);
+        Bytes got(0x1000);
+        t.memory.guest.read(Gpa(0xF800), got);
+        CHECK(got == t.image(4, 8));
+        CHECK(lot.parked.empty());
+        CHECK_FALSE(t.irq());
+    }
+}
+
+TEST_CASE("ide: a write whose data is away reaches the image once, with what is there then") {
+    IdeTest t;
+    test::ParkingLot lot;
+    t.ide.set_page_waits(lot);
+    t.program_dma({{0x10000, 512}}, false);
+    const Bytes before = t.image(9, 1), data(512, 0xA7);
+    t.memory.guest.write(Gpa(0x10000), data);
+    {
+        test::Gone gone(t.memory.guest, 0x10000);
+        t.task(9, 1, 0xCA);
+        t.start_dma(false);
+        REQUIRE(lot.parked.size() == 1);
+        CHECK(t.image(9, 1) == before);
+    }
+    lot.run();
+    CHECK(t.take_irq() == 0x50);
+    CHECK(t.image(9, 1) == data);
+}
+
+TEST_CASE("ide: a transfer that finds the pool full waits for room") {
+    IdeTest t;
+    test::ParkingLot lot;
+    t.ide.set_page_waits(lot);
+    t.program_dma({{0x10000, 512}}, true);
+    {
+        test::Hog hog(t.memory.guest.pool());
+        t.task(4, 1, 0xC8);
+        t.start_dma(true);
+        REQUIRE(lot.parked.size() == 1);
+        CHECK(lot.last.outcome == MemoryOutcome::kPoolFull);
+        CHECK(t.status() == 0xC0);
+    }
+    lot.run();
+    CHECK(t.take_irq() == 0x50);
+}
+
+TEST_CASE("ide: a reset forgets the transfer that waits; the page's coming disturbs nobody") {
+    IdeTest t;
+    test::ParkingLot lot;
+    t.ide.set_page_waits(lot);
+    t.program_dma({{0x10000, 512}}, true);
+    {
+        test::Gone gone(t.memory.guest, 0x10000);
+        t.task(4, 1, 0xC8);
+        t.start_dma(true);
+        REQUIRE(lot.parked.size() == 1);
+        t.out8(0x3F6, 4), t.out8(0x3F6, 0);
+    }
+    t.task(7, 1, 0x20);
+    lot.run();
+    CHECK(t.take_irq() == 0x58);
+    CHECK(t.data(512) == t.image(7, 1));
+    CHECK_FALSE(t.irq());
+    CHECK(lot.parked.empty());
 }
 
 TEST_CASE("ide: errors: beyond the end, bad disk, read-only, unknown command") {

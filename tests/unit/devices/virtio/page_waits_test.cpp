@@ -6,50 +6,13 @@
 
 #include "devices/virtio/virtio_blk.h"
 #include "devices/virtio/virtio_rng.h"
+#include "tests/unit/devices/away.h"
 #include "virtio_rig.h"
 
 using namespace shadowbox;
 using namespace shadowbox::test;
 
 namespace {
-
-/// What was parked runs when the test says so.
-struct ParkingLot final : PageWaits {
-    void park(GuestMemory&, MemoryAnswer answer, std::function<void()> again) override {
-        last = answer;
-        parked.push_back(std::move(again));
-    }
-    void run() {
-        for (auto& again : std::exchange(parked, {})) again();
-    }
-    MemoryAnswer last;
-    std::vector<std::function<void()>> parked;
-};
-
-struct Hog {
-    explicit Hog(MachinePool& pool) : pool(pool) {
-        while (auto mpn = pool.allocate(VmId(9), Ppn(pages.size()))) pages.push_back(*mpn);
-    }
-    ~Hog() {
-        for (std::size_t i = 0; i < pages.size(); ++i) pool.release(pages[i], VmId(9), Ppn(i));
-    }
-    MachinePool& pool;
-    std::vector<Mpn> pages;
-};
-
-/// Marks a page as being remapped while it lives: it answers kWait to a write or a pin.
-struct Away {
-    Away(GuestMemory& memory, u64 where) : memory(memory), ppn(Gpa(where).ppn()) {
-        u8 byte = 0;
-        memory.read(Gpa(where), std::span(&byte, 1));
-        memory.write(Gpa(where), std::span(&byte, 1));
-        PmapEntry entry = memory.pmap().lock(ppn);
-        memory.pmap().unlock(ppn, entry.with(PmapEntry::kMoving).protect(kProtectMove));
-    }
-    ~Away() { memory.end_move(ppn); }
-    GuestMemory& memory;
-    Ppn ppn;
-};
 
 struct Disk {
     MemoryDisk image{64 * 512};

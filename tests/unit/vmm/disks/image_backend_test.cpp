@@ -59,7 +59,7 @@ TEST_CASE("image backend: pieces follow each other on the disk") {
     Disk disk(ImageMode::kWritable);
     std::vector<u8> one(512, 1), two(1024, 2), back(1536);
     CHECK(disk.status([&](auto done) {
-        disk.backend->write(512, BlockBackend::Pieces{one, two}, done);
+        disk.backend->write(512, BlockBackend::Pieces{{one}, {two}}, done);
     }) == IoStatus::kOk);
     CHECK(disk.read(512, back) == IoStatus::kOk);
     CHECK(back[511] == 1);
