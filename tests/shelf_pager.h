@@ -68,6 +68,20 @@ class ShelfPager final : public ZeroFillPager {
         shelf_[slot] = {std::move(bytes), references, generation};
         return PmapEntry::elsewhere(PageState::kSwapped, slot, generation);
     }
+    /// Until let_go() no page comes back.
+    void hold() { held_ = true; }
+    void let_go() {
+        {
+            std::lock_guard lock(mutex_);
+            held_ = false;
+        }
+        changed_.notify_all();
+    }
+    /// Somebody wants a page that is held.
+    bool wanted() {
+        std::lock_guard lock(mutex_);
+        return held_ && !requests_.empty();
+    }
     u64 filled() const { return filled_; }
     std::size_t slots_in_use() {
         std::lock_guard lock(mutex_);
@@ -115,7 +129,7 @@ class ShelfPager final : public ZeroFillPager {
             Request next;
             {
                 std::unique_lock lock(mutex_);
-                if (!changed_.wait(lock, stop, [&] { return !requests_.empty(); })) return;
+                if (!changed_.wait(lock, stop, [&] { return !requests_.empty() && !held_; })) return;
                 next = std::move(requests_.front());
                 requests_.pop_front();
             }
@@ -135,7 +149,8 @@ class ShelfPager final : public ZeroFillPager {
     std::map<u64, Slot> shelf_;
     std::map<u64, u8> generations_;
     std::atomic<u64> filled_{0};
-    std::jthread filler_;  // last: it uses all of the above
+    std::atomic<bool> held_{false};  // cleared under mutex_
+    std::jthread filler_;            // last: it uses all of the above
 };
 
 }  // namespace shadowbox::test

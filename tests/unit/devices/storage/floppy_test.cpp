@@ -270,7 +270,7 @@ TEST_CASE("floppy: transfers wait for a page that is away, and move once") {
         lot.run();  // in vain
         REQUIRE(lot.parked.size() == 1);
         t.disk.content.assign(t.disk.content.size(), 0);  // what was read stays read
-        CHECK((t.in8(0x3F4) & 0xF0) == 0x10);  // under way
+        CHECK((t.in8(0x3F4) & 0xF0) == 0x10);             // under way
     }
     lot.run();
     CHECK(t.results() == Bytes{0x00, 0, 0, 0, 0, 5, 2});
