@@ -99,6 +99,7 @@ class GuestWindow {
     unsigned long system_id() const { return system_id_; }
     /// The window is gone: nothing may be drawn into it.
     void lost() { lost_ = true; }
+    bool is_lost() const { return lost_; }
 
     void draw() {
         if (lost_) return;
@@ -225,6 +226,9 @@ struct SdlDisplay::Windows {
             if (window->id() == id) return window.get();
         return nullptr;
     }
+    bool any_lost() const {
+        return std::any_of(all.begin(), all.end(), [](const auto& window) { return window->is_lost(); });
+    }
     /// A window that somebody else destroyed counts as closed; SDL tells nobody of it.
     void system_event(const SDL_SysWMmsg& message, bool& closed) {
         unsigned long destroyed = destroyed_window(message);
@@ -246,8 +250,11 @@ struct SdlDisplay::Windows {
 SdlDisplay::SdlDisplay() : windows_(std::make_unique<Windows>()) {}
 
 SdlDisplay::~SdlDisplay() {
+    // SDL_Quit() would destroy a lost window once more, after it took our error handler away: Xlib would end
+    // the process with a status of its own. The connection goes with the process.
+    const bool any_lost = windows_->any_lost();
     windows_.reset();
-    SDL_Quit();
+    if (!any_lost) SDL_Quit();
 }
 
 Expected<std::unique_ptr<SdlDisplay>> SdlDisplay::create(ProcessControl& control) {
