@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 // The parser over the option table (option_table.h).
 #include "ui/options/image_check.h"
+#include "ui/options/near_word.h"
 #include "ui/options/option_table.h"
 #include "ui/options/toml_config.h"
 #include "ui/options/value_lists.h"
@@ -15,37 +16,13 @@ const OptionRow* find_option(std::string_view name) {
     return nullptr;
 }
 
-/// Edit distance with neighbours swapped as one change, for "did you mean".
-std::size_t distance(std::string_view a, std::string_view b) {
-    std::vector<std::vector<std::size_t>> d(a.size() + 1, std::vector<std::size_t>(b.size() + 1));
-    for (std::size_t i = 0; i <= a.size(); ++i) {
-        for (std::size_t j = 0; j <= b.size(); ++j) {
-            if (!i || !j) {
-                d[i][j] = i + j;
-                continue;
-            }
-            d[i][j] = std::min({d[i - 1][j] + 1, d[i][j - 1] + 1, d[i - 1][j - 1] + (a[i - 1] != b[j - 1])});
-            if (i > 1 && j > 1 && a[i - 1] == b[j - 2] && a[i - 2] == b[j - 1])
-                d[i][j] = std::min(d[i][j], d[i - 2][j - 2] + 1);
-        }
-    }
-    return d[a.size()][b.size()];
-}
-
 tl::unexpected<Error> unknown_option(const std::string& argument, std::string_view name) {
-    const OptionRow* nearest = nullptr;
-    // A slip of the finger, not another word: one letter, two in a long name; or its beginning.
-    std::size_t best = name.size() < 3 ? 0 : name.size() < 7 ? 1 : 2;
-    for (const OptionRow& row : option_table()) {
-        if (!row.help || name.size() > 64) continue;
-        std::string_view known = row.name;
-        std::size_t d = name.size() > 3 && known.starts_with(name) ? 1 : distance(name, known);
-        if (d <= best && known.size() > 2) best = d - (d > 0), nearest = &row;
-    }
-    if (nearest)
+    std::vector<std::string_view> known;
+    for (const OptionRow& row : option_table())
+        if (row.help) known.push_back(row.name);
+    if (auto nearest = near_word(name, known))
         return make_error(ErrorCode::kInvalidArgument,
-                          "unknown option '{}': did you mean -{}? See shadowbox --help", argument,
-                          nearest->name);
+                          "unknown option '{}': did you mean -{}? See shadowbox --help", argument, *nearest);
     return make_error(ErrorCode::kInvalidArgument, "unknown option '{}': see shadowbox --help", argument);
 }
 

@@ -23,6 +23,7 @@
 #include "core/host/file.h"
 #include "ui/options/char_option.h"
 #include "ui/options/image_check.h"
+#include "ui/options/near_word.h"
 #include "ui/options/nic_option.h"
 #include "ui/options/option_setters.h"
 #include "ui/options/size_text.h"
@@ -282,10 +283,10 @@ constexpr SwitchKey kSwitchKeys[] = {{"no_reboot", &MachineConfig::no_reboot},
                                      {"nodefaults", &MachineConfig::no_defaults}};
 
 /// Those that machine_key() knows without a table, then the tables'.
-std::string machine_keys() {
-    std::string all = "name, disks, net, debug_exit";
+std::vector<std::string_view> machine_keys() {
+    std::vector<std::string_view> all = {"name", "disks", "net", "debug_exit"};
     auto add = [&all](const auto& rows) {
-        for (const auto& row : rows) all += fmt::format(", {}", row.key);
+        for (const auto& row : rows) all.push_back(row.key);
     };
     add(kTextKeys), add(kListKeys), add(kSwitchKeys);
     return all;
@@ -326,7 +327,9 @@ Expected<void> Reader::machine_key(std::string_view key, const toml::node& node,
         if (auto ok = set_device(config, fmt::format("isa-debug-exit,iobase={}", *node.value<i64>())); !ok)
             return wrong(node, ok.error());
     } else {
-        return error(node, "unknown key '{}' in [[vm]]; known: {}", key, machine_keys());
+        const auto nearest = near_word(key, machine_keys());
+        return error(node, "unknown key '{}' in [[vm]]{} (keys: ui/README.md)", key,
+                     nearest ? fmt::format(": did you mean {}?", *nearest) : "");
     }
     return {};
 }

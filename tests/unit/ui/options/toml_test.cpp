@@ -114,6 +114,7 @@ TEST_CASE("toml: errors name file and line") {
     };
     at("[[vm]]\nname = \"a\nmemory = 1\n", "/dir/m.toml:2:", "string");
     at("[[vm]]\nname = \"a\"\nmemroy = \"1M\"\n", "/dir/m.toml:3:", "unknown key 'memroy'");
+    at("[[vm]]\nname = \"a\"\nmemroy = \"1M\"\n", "/dir/m.toml:3:", "did you mean memory?");
     at("[[vm]]\nmemory = \"12X\"\n", "/dir/m.toml:2:", "256M");
     at("[[vm]]\nmemory = 0\n", "/dir/m.toml:2:", "at least 1 MiB");
     at("[[vm]]\nvcpus = \"x\"\n", "/dir/m.toml:2:", "not a number");
