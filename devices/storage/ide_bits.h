@@ -13,7 +13,7 @@ constexpr u16 kData = 0, kErrorFeatures = 1, kCount = 2, kLbaLow = 3, kLbaMid = 
 
 constexpr u8 kBusy = 0x80, kReady = 0x40, kDeviceFault = 0x20, kSeekDone = 0x10, kDataRequest = 0x08,
              kErrorBit = 0x01;
-constexpr u8 kAborted = 0x04, kIdNotFound = 0x10, kUncorrectable = 0x40, kCrcError = 0x80;
+constexpr u8 kAborted = 0x04, kIdNotFound = 0x10, kUncorrectable = 0x40;
 constexpr u8 kDeviceLba = 0x40, kDeviceSelect = 0x10, kDeviceObsolete = 0xA0;
 constexpr u8 kControlNoInterrupt = 0x02, kControlReset = 0x04, kControlHighOrder = 0x80;
 // Interrupt reason, in the count register of packet devices.

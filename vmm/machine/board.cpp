@@ -60,9 +60,9 @@ Board::Board(const MachineConfig& config, GuestMemory& memory, TimerQueue& timer
         serials.push_back(std::make_unique<Serial16550>(fmt::format("serial{}", i), timers,
                                                         irqs.isa_line(kSerialIrqs[i]), plugs.serials[i]));
     }
-    all_ = {&pic,      &ioapic, &irqs,   &pit, &rtc,   &hpet, &acpi, &system_control,
-            &keyboard, &debug,  &fw_cfg, &dma, &floppy};
-    all_.push_back(&coprocessor_error);
+    all_ = {&pic,    &ioapic,           &irqs,     &pit,   &rtc,    &hpet,
+            &acpi,   &system_control,   &keyboard, &debug, &fw_cfg, &dma,
+            &floppy, &coprocessor_error};
     for (auto& serial : serials) all_.push_back(serial.get());
     font_ = vga_font(plugs.vga_bios);
     wire(config, plugs, memory, apics);

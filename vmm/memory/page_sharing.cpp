@@ -6,7 +6,7 @@
 
 #include <algorithm>
 #include <array>
-#include <functional>
+#include <utility>
 
 #include "core/host/host_time.h"
 #include "mmu/remap.h"

@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "devices/bus/page_waits.h"
+#include "tests/pool_hog.h"
 
 namespace shadowbox::test {
 
@@ -20,17 +21,6 @@ struct ParkingLot final : PageWaits {
     }
     MemoryAnswer last;
     std::vector<std::function<void()>> parked;
-};
-
-struct Hog {
-    explicit Hog(MachinePool& pool) : pool(pool) {
-        while (auto mpn = pool.allocate(VmId(9), Ppn(pages.size()))) pages.push_back(*mpn);
-    }
-    ~Hog() {
-        for (std::size_t i = 0; i < pages.size(); ++i) pool.release(pages[i], VmId(9), Ppn(i));
-    }
-    MachinePool& pool;
-    std::vector<Mpn> pages;
 };
 
 /// Marks a page as being remapped while it lives: it answers kWait to a write or a pin.

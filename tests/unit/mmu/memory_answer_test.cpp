@@ -1,24 +1,10 @@
 // SPDX-License-Identifier: MIT
 // Guest memory for those who must not block: what is away or has no room is an answer, and is told of.
+#include "tests/pool_hog.h"
 #include "tests/unit/mmu/mmu_fixture.h"
 
 using namespace shadowbox;
-
-namespace {
-
-/// Fills the pool for a while.
-struct Hog {
-    explicit Hog(MachinePool& pool) : pool(pool) {
-        while (auto mpn = pool.allocate(VmId(9), Ppn(pages.size()))) pages.push_back(*mpn);
-    }
-    ~Hog() {
-        for (std::size_t i = 0; i < pages.size(); ++i) pool.release(pages[i], VmId(9), Ppn(i));
-    }
-    MachinePool& pool;
-    std::vector<Mpn> pages;
-};
-
-}  // namespace
+using shadowbox::test::Hog;
 
 TEST_CASE("memory answer: a full pool is an answer, a repeated write does all of it, and room is told") {
     Machine m(64, 4);
