@@ -12,7 +12,7 @@ using namespace shadowbox::test;
 namespace {
 
 constexpr Ppn kHeldPage{0x50};
-constexpr u64 kHeldTicks = 100;
+constexpr i64 kHeldTicks = 100, kFewTicks = kHeldTicks / 10;
 constexpr Gpa kCounter{0x500}, kSegmentToRead{0x504}, kInterruptsOff{0x506};
 
 /// Whoever touches kHeldPage first waits for open().
@@ -115,22 +115,44 @@ i64 lag(VirtualMachine& vm, bool apic) {
 
 }  // namespace
 
-// Hidden: on a busy host it was seen to wait for ever, once in some twenty runs, not explained yet.
-TEST_CASE("late ticks: those of the time that a vCPU was kept from running are made up for", "[.unsettled]") {
+namespace {
+
+/// What `lag` is after the vCPU waited kHeldTicks for a page, less what it was before, once it is small or
+/// after kPatience of guest time. Looked at now and then: each look stops the guest, which gets one tick a
+/// slice.
+i64 lag_of_a_wait(bool apic) {
+    constexpr GuestNs kPatience = 10'000'000'000, kBetweenLooks = 5'000'000;
+    auto pager = std::make_shared<HeldPager>();
+    FirmwareHost machines(false, true, pager);
+    VmHandle vm = machines.run("ticks", apic ? counting_apic_ticks() : counting_pit_ticks());
+    auto pass = [&](GuestNs time) {
+        wait_until([&, end = vm->clock().now() + time] { return vm->clock().now() > end; });
+    };
+    wait_until([&] { return counted(*vm) > 10; });
+    const i64 before = lag(*vm, apic);
+    poke(*vm, kSegmentToRead, 0x5000);
+    wait_until([&] { return pager->wanted(); });
+    pass(kHeldTicks * 1'000'000);
+    pager->open();
+    const GuestNs end = vm->clock().now() + kPatience;
+    i64 now;
+    do {
+        pass(kBetweenLooks);
+        now = lag(*vm, apic) - before;
+    } while (now > kFewTicks && vm->clock().now() < end);
+    return now;
+}
+
+}  // namespace
+
+// A host that runs none of this process for a second (a machine that is paused itself) makes the guest lose
+// what is above TickDebt::kMost: then once more.
+TEST_CASE("late ticks: those of the time that a vCPU was kept from running are made up for") {
     for (bool apic : {false, true}) {
-        auto pager = std::make_shared<HeldPager>();
-        FirmwareHost machines(false, true, pager);
-        VmHandle vm = machines.run("ticks", apic ? counting_apic_ticks() : counting_pit_ticks());
-        wait_until([&] { return counted(*vm) > 10; });
-        const i64 before = lag(*vm, apic);
-        poke(*vm, kSegmentToRead, 0x5000);
-        wait_until([&] { return pager->wanted(); });
-        const GuestNs since = vm->clock().now();
-        wait_until([&] { return vm->clock().now() > since + kHeldTicks * 1'000'000; });
-        pager->open();
-        constexpr i64 kFew = kHeldTicks / 10;
-        wait_until([&] { return lag(*vm, apic) <= before + kFew; });
-        CHECK(lag(*vm, apic) >= -kFew);
+        i64 lag = kHeldTicks;
+        for (unsigned attempt = 0; attempt < 3 && lag > kFewTicks; ++attempt) lag = lag_of_a_wait(apic);
+        CAPTURE(apic, lag);
+        CHECK(std::abs(lag) <= kFewTicks);
     }
 }
 
