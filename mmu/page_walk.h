@@ -5,6 +5,7 @@
 // anything.
 #pragma once
 
+#include <array>
 #include <tl/expected.hpp>
 
 #include "mmu/page_types.h"
@@ -15,6 +16,9 @@ namespace shadowbox {
 class DeviceTables;
 class GuestMemory;
 
+/// The four page-directory-pointer-table entries of PAE paging.
+using Pdptes = std::array<u64, 4>;
+
 /// What of the vCPU's registers decides translation. Copied into the VcpuMmu whenever it changes.
 struct PagingControl {
     u64 cr0 = 0x60000010;
@@ -22,7 +26,7 @@ struct PagingControl {
     u64 cr4 = 0;
     u64 efer = 0;
     u32 pkru = 0;
-    u64 pdpte[4] = {};  ///< PAE: loaded with CR3, used by every walk (SDM 3A 4.4.1)
+    Pdptes pdpte{};  ///< PAE: loaded with CR3, used by every walk (SDM 3A 4.4.1)
 };
 
 /// One access as the walk judges it.

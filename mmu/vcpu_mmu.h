@@ -94,11 +94,20 @@ class VcpuMmu {
 
     /// Control registers. Each does the invalidation that the manual requires (SDM 3A 4.10.4.1).
     void set_control(u64 cr0, u64 cr4, u64 efer);  ///< after MOV CR0/CR4, WRMSR EFER
-    /// MOV CR3; `keep` is bit 63 with CR4.PCIDE. PAE's PDPTEs are loaded first by load_pdptes().
+    /// MOV CR3; `keep` is bit 63 with CR4.PCIDE. With PAE paging its PDPTEs are read first.
     void set_cr3(u64 cr3, bool keep);
     void set_pkru(u32 pkru);
-    /// Reads the four PDPTEs of `cr3` and checks reserved bits; false: #GP(0), nothing changed.
-    bool load_pdptes(u64 cr3, u64 cr0, u64 cr4, u64 efer);
+    enum class PdpteRead : u8 {
+        kRead,
+        kReserved,  ///< reserved bits in a present entry: #GP(0) for MOV to a control register
+        kWait,      ///< as a Resolved's, for wanted_page()
+        kRefused
+    };
+    /// What an instruction that starts PAE paging, or changes its CR3, reads before it changes anything.
+    PdpteRead read_pdptes(u64 cr3, Pdptes& read);
+    void set_pdptes(const Pdptes& pdptes) { control_.pdpte = pdptes; }
+    /// Of the last kWait or kRefused.
+    Ppn wanted_page() const { return wait_ppn_; }
     /// CPL 3 or not, and EFLAGS.AC (matters with SMAP). Cheap: swaps pointers.
     void set_privilege(bool user, bool ac);
     const PagingControl& control() const { return control_; }

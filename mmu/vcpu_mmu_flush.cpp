@@ -50,31 +50,21 @@ void VcpuMmu::set_pkru(u32 pkru) {
     if (control_.cr4 & cr::kPke) tables_->flush_front(Tables::all_contexts(), Tables::Which::kAll);
 }
 
-bool VcpuMmu::load_pdptes(u64 cr3, u64 cr0, u64 cr4, u64 efer) {
-    constexpr u64 kLme = 1 << 8;
-    if (!(cr0 & cr::kPg) || !(cr4 & cr::kPae) || (efer & (kLme | cr::kLma))) return true;
-    u64 loaded[4];
-    for (unsigned i = 0; i < 4; ++i) {
-        Gpa where((cr3 & 0xFFFF'FFE0) + i * 8);
-        for (;;) {
-            PageOutcome outcome = memory_.walk_load(where, 8, loaded[i], &tables_->devices);
-            if (outcome == PageOutcome::kReady) break;
-            // Exhausted is seen again, and reported, by the next access; meanwhile the entry counts as
-            // absent.
-            if (outcome == PageOutcome::kRefused) {
-                loaded[i] = 0;
-                break;
-            }
+VcpuMmu::PdpteRead VcpuMmu::read_pdptes(u64 cr3, Pdptes& read) {
+    // SDM 3A 4.4.1: bits 2:1, 8:5 and those above the physical width, in present entries only.
+    constexpr u64 kReserved = 0x1E6 | (~u64{0} << kPhysicalBits);
+    for (unsigned i = 0; i < read.size(); ++i) {
+        const Gpa where((cr3 & 0xFFFF'FFE0) + i * 8);
+        const PageOutcome outcome = memory_.walk_load(where, 8, read[i], &tables_->devices);
+        if (outcome != PageOutcome::kReady) {
             refuse(outcome, memory_.apply_a20(where).ppn(), PageAccess::kRead);
-            if (!wait_for_page()) return true;  // the VM ends
+            return outcome == PageOutcome::kWait ? PdpteRead::kWait : PdpteRead::kRefused;
         }
-        // SDM 3A 4.4.1: bits 2:1, 8:5 and those above the physical width, in present entries only.
-        constexpr u64 kReserved = 0x1E6 | (~u64{0} << kPhysicalBits);
-        if ((loaded[i] & 1) && (loaded[i] & kReserved)) return false;
     }
     tables_->devices.forget();
-    std::copy(loaded, loaded + 4, control_.pdpte);
-    return true;
+    for (u64 pdpte : read)
+        if ((pdpte & 1) && (pdpte & kReserved)) return PdpteRead::kReserved;
+    return PdpteRead::kRead;
 }
 
 // --- watched pages ---

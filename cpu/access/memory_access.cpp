@@ -38,14 +38,8 @@ bool usable(Vcpu& cpu, const Resolved& found, u64 gva, bool effect = false) {
         case Resolved::Kind::kFault:
             ++cpu.counters.faults;
             return cpu.raise(Fault{Vector::kPF, true, found.error_code, gva, 0});
-        case Resolved::Kind::kWait:
-            cpu.wait_ppn = found.gpa.ppn();
-            cpu.exit = ExitReason::kWaitPage;
-            return false;
-        case Resolved::Kind::kRefused:
-            cpu.wait_ppn = found.gpa.ppn();
-            cpu.exit = ExitReason::kRefused;
-            return false;
+        case Resolved::Kind::kWait: return cpu.want_page(ExitReason::kWaitPage, found.gpa.ppn());
+        case Resolved::Kind::kRefused: return cpu.want_page(ExitReason::kRefused, found.gpa.ppn());
     }
     return false;
 }

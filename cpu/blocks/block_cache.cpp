@@ -238,14 +238,8 @@ Block* BlockCache::fetch_failed(Vcpu& cpu, const Resolved& code, u64 linear) {
         case Resolved::Kind::kFault:
             cpu.raise(Fault{Vector::kPF, true, code.error_code, linear, 0});
             return nullptr;
-        case Resolved::Kind::kWait:
-            cpu.wait_ppn = code.gpa.ppn();
-            cpu.exit = ExitReason::kWaitPage;
-            return nullptr;
-        case Resolved::Kind::kRefused:
-            cpu.wait_ppn = code.gpa.ppn();
-            cpu.exit = ExitReason::kRefused;
-            return nullptr;
+        case Resolved::Kind::kWait: cpu.want_page(ExitReason::kWaitPage, code.gpa.ppn()); return nullptr;
+        case Resolved::Kind::kRefused: cpu.want_page(ExitReason::kRefused, code.gpa.ppn()); return nullptr;
         default: break;
     }
     return fetch_from_device(cpu, code.gpa, linear);

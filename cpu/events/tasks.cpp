@@ -6,6 +6,7 @@
 #include "cpu/access/new_stack.h"
 #include "cpu/events/interrupts.h"
 #include "cpu/ops/general/branch.h"
+#include "cpu/state/control_registers.h"
 
 namespace shadowbox {
 
@@ -116,6 +117,10 @@ bool switch_task(Vcpu& cpu, u16 selector, TaskSwitch how, u64 return_rip, bool h
     if (d.limit() < (wide ? 0x67u : 0x2Bu)) return cpu.raise(Vector::kTS, selector_error(selector));
     TaskState t;
     if (!read_tss(cpu, d.base32(), wide, t)) return false;
+    const bool new_space = wide && (cpu.cr0 & cr0::kPG) && t.cr3 != static_cast<u32>(cpu.cr3);
+    const bool new_pdptes = new_space && pae_paging(cpu.cr0, cpu.cr4, cpu.efer);
+    Pdptes pdptes;  // read while the switch can still start again
+    if (new_pdptes && !read_pdptes(cpu, t.cr3, pdptes)) return false;
 
     // Save the old task; its busy bit goes unless it will be returned to.
     u64 flags = cpu.rflags();
@@ -136,9 +141,9 @@ bool switch_task(Vcpu& cpu, u16 selector, TaskSwitch how, u64 return_rip, bool h
     cpu.tr = d.segment(selector);
     cpu.tr.attributes |= 2;
     cpu.cr0 |= cr0::kTS;
-    if (wide && (cpu.cr0 & cr0::kPG) && t.cr3 != static_cast<u32>(cpu.cr3)) {
+    if (new_space) {
         cpu.cr3 = t.cr3;
-        if (cpu.cr4 & cr4::kPAE) cpu.mmu.load_pdptes(cpu.cr3, cpu.cr0, cpu.cr4, cpu.efer);
+        if (new_pdptes) cpu.mmu.set_pdptes(pdptes);
         cpu.mmu.set_cr3(cpu.cr3, false);
     }
     for (unsigned i = 0; i < 8; ++i) cpu.gpr[i] = t.gpr[i];

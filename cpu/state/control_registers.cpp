@@ -7,10 +7,6 @@
 namespace shadowbox {
 
 namespace {
-bool pae_paging(u64 cr0, u64 cr4, u64 efer) {
-    return (cr0 & cr0::kPG) && (cr4 & cr4::kPAE) && !(efer & efer::kLME);
-}
-
 u64 cr4_allowed(const CpuModel& model) {
     u64 bits = cr4::kVME | cr4::kPVI | cr4::kTSD | cr4::kDE | cr4::kPSE | cr4::kPAE | cr4::kMCE | cr4::kPGE |
                cr4::kPCE | cr4::kOSFXSR | cr4::kOSXMMEXCPT | cr4::kUMIP | cr4::kPCIDE | cr4::kSMEP;
@@ -20,7 +16,24 @@ u64 cr4_allowed(const CpuModel& model) {
     if (model.has(OpFeature::Pku)) bits |= cr4::kPKE;
     return bits | cr4::kLA57;
 }
+
+bool load_pdptes(Vcpu& cpu, u64 cr3) {
+    Pdptes read;
+    if (!read_pdptes(cpu, cr3, read)) return false;
+    cpu.mmu.set_pdptes(read);
+    return true;
+}
 }  // namespace
+
+bool read_pdptes(Vcpu& cpu, u64 cr3, Pdptes& read) {
+    switch (cpu.mmu.read_pdptes(cr3, read)) {
+        case VcpuMmu::PdpteRead::kRead: return true;
+        case VcpuMmu::PdpteRead::kReserved: return cpu.raise_gp0();
+        case VcpuMmu::PdpteRead::kWait: return cpu.want_page(ExitReason::kWaitPage, cpu.mmu.wanted_page());
+        case VcpuMmu::PdpteRead::kRefused: return cpu.want_page(ExitReason::kRefused, cpu.mmu.wanted_page());
+    }
+    return false;
+}
 
 bool write_cr0(Vcpu& cpu, u64 value) {
     if (value >> 32) return cpu.raise_gp0();
@@ -40,7 +53,7 @@ bool write_cr0(Vcpu& cpu, u64 value) {
         }
     }
     if (pae_paging(value, cpu.cr4, efer) && (changed & (cr0::kPG | cr0::kCD | cr0::kNW))) {
-        if (!cpu.mmu.load_pdptes(cpu.cr3, value, cpu.cr4, efer)) return cpu.raise_gp0();
+        if (!load_pdptes(cpu, cpu.cr3)) return false;
     }
     cpu.cr0 = value;
     cpu.efer = efer;
@@ -59,8 +72,7 @@ bool write_cr3(Vcpu& cpu, u64 value) {
     } else {
         value = static_cast<u32>(value);
     }
-    if (pae_paging(cpu.cr0, cpu.cr4, cpu.efer) && !cpu.mmu.load_pdptes(value, cpu.cr0, cpu.cr4, cpu.efer))
-        return cpu.raise_gp0();
+    if (pae_paging(cpu.cr0, cpu.cr4, cpu.efer) && !load_pdptes(cpu, value)) return false;
     cpu.cr3 = value;
     cpu.mmu.set_cr3(value, keep);
     cpu.blocks->enter_space(value);
@@ -74,7 +86,7 @@ bool write_cr4(Vcpu& cpu, u64 value) {
     if ((changed & value & cr4::kPCIDE) && (!cpu.long_mode() || (cpu.cr3 & 0xFFF))) return cpu.raise_gp0();
     if (pae_paging(cpu.cr0, value, cpu.efer) &&
         (changed & (cr4::kPAE | cr4::kPSE | cr4::kPGE | cr4::kSMEP))) {
-        if (!cpu.mmu.load_pdptes(cpu.cr3, cpu.cr0, value, cpu.efer)) return cpu.raise_gp0();
+        if (!load_pdptes(cpu, cpu.cr3)) return false;
     }
     cpu.cr4 = value;
     cpu.mmu.set_control(cpu.cr0, cpu.cr4, cpu.efer);

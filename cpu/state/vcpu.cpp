@@ -125,7 +125,7 @@ bool compare_exchange_16(Vcpu& cpu, u64 gva, u128 expected, u128 desired, u128& 
 }
 
 void Vcpu::serialize(Archive& archive) {
-    u32 version = archive.section("vcpu", 4);  // outside guest code, where mxcsr is exact
+    archive.section("vcpu", 5);  // outside guest code, where mxcsr is exact
     archive(gpr, flags.result, flags.aux, rip, seg, other_flags, cpl, interrupt_shadow, nmi_blocked, vec,
             mxcsr, x87, cr0, cr2, cr3, cr4, efer, xcr0, dr, ldtr, tr, gdtr, idtr, msr, pkru, tsc_offset,
             retired, wait_for_sipi_, random);
@@ -134,12 +134,13 @@ void Vcpu::serialize(Archive& archive) {
     nmi_pending_ = nmi;
     pic_line_ = pic;
     apic->serialize(archive);
-    if (version >= 2) serialize_held_event(archive);
-    if (version >= 3) archive(pending_dr6, traps_held);
-    if (version >= 4) archive(ferr, x87_frozen);  // IGNNE# is the chipset's
+    serialize_held_event(archive);
+    archive(pending_dr6, traps_held, ferr, x87_frozen);  // IGNNE# is the chipset's
+    Pdptes pdptes = mmu.control().pdpte;                 // registers, not what memory holds by now
+    archive(pdptes);
     if (!archive.loading()) return;
     mmu.set_control(cr0, cr4, efer);
-    if (cr4 & cr4::kPAE) mmu.load_pdptes(cr3, cr0, cr4, efer);
+    mmu.set_pdptes(pdptes);
     mmu.set_cr3(cr3, false);
     mmu.set_pkru(pkru);
     mmu.flush_all();

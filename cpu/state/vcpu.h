@@ -237,6 +237,12 @@ class Vcpu {
         return false;
     }
     bool raise_gp0() { return raise(Vector::kGP, 0); }
+    /// The instruction starts again when `ppn` is there (`why` kWaitPage) or there is room for it (kRefused).
+    bool want_page(ExitReason why, Ppn ppn) {
+        wait_ppn = ppn;
+        exit = why;
+        return false;
+    }
 
     // --- mode.cpp ---
     /// Recomputes `mode` and the MMU's privilege after CS, SS, CPL, CR0, CR4, XCR0, EFER, RFLAGS.VM/TF/AC,

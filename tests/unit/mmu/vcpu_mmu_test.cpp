@@ -409,7 +409,11 @@ TEST_CASE("vcpu mmu: PDPTEs are checked for reserved bits and used until the nex
     m.guest.store(0x3000, 0x4000 | kP);
     m.guest.store(0x4000, 0x5000 | kP | kW | kU);
     m.guest.store(0x5000 + 8 * 7, 0x10000 | kP);
-    REQUIRE(m.mmu.load_pdptes(0x3000, 0x80000011, 0x20, 0));
+    auto read = [&](Pdptes& pdptes) { return m.mmu.read_pdptes(0x3000, pdptes); };
+    using Read = VcpuMmu::PdpteRead;
+    Pdptes pdptes, other;
+    REQUIRE(read(pdptes) == Read::kRead);
+    m.mmu.set_pdptes(pdptes);
     m.mmu.set_control(0x80000011, 0x20, 0);
     m.mmu.set_cr3(0x3000, false);
     CHECK(m.load(0x7000) == 111);
@@ -418,9 +422,9 @@ TEST_CASE("vcpu mmu: PDPTEs are checked for reserved bits and used until the nex
     CHECK(m.load(0x7000) == 111);
     for (u64 reserved : {u64{2}, u64{4}, u64{0x20}, u64{0x100}, u64{1} << 40, u64{1} << 63}) {
         m.guest.store(0x3008, kP | reserved);
-        CHECK_FALSE(m.mmu.load_pdptes(0x3000, 0x80000011, 0x20, 0));
+        CHECK(read(other) == Read::kReserved);
         m.guest.store(0x3008, reserved);
-        CHECK(m.mmu.load_pdptes(0x3000, 0x80000011, 0x20, 0));
+        CHECK(read(other) == Read::kRead);
     }
 }
 
