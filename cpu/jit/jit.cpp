@@ -118,7 +118,7 @@ Block* Jit::make_cell(const Block& block, unsigned cell, unsigned done) {
     one->cells = ends ? 1 : 2;  // 1: the instruction ends its block
     // If the instruction does not complete, leave_at() gives `cost` back: what the block took for it and all
     // behind it.
-    one->cost = cpu_.exact_time ? block.cost - done : 0;
+    one->cost = cpu_.translated_counts ? block.cost - done : 0;
     one->insns[0] = insn;
     if (cell == 0) one->insns[0].handler = block.first;
     one->insns[1] = Insn{};
@@ -134,7 +134,7 @@ void Jit::run_cell(Jit* jit, Block* cell, Frame* frame) {
         frame->x87_loaded = 0;
     }
     cpu.flags.set(flags_of_image(frame->flags));
-    cpu.budget = cpu.exact_time ? frame->budget : cpu.budget;
+    if (cpu.translated_counts) cpu.budget = frame->budget;
     cpu.block = cell;
     cpu.exit = ExitReason::kNone;
     jit->cell_done_ = jit->code_died_ = false;
@@ -161,7 +161,7 @@ void Jit::run_cell(Jit* jit, Block* cell, Frame* frame) {
         // It may be the code behind this very instruction.
         frame->cell_done = 0;
         cpu.rip = next_rip(cpu, cell->insns);
-        if (cpu.exact_time) cpu.budget += static_cast<i64>(cell->cost) - 1;
+        if (cpu.translated_counts) cpu.budget += static_cast<i64>(cell->cost) - 1;
     }
     frame->flags = image_of_flags(cpu.flags.value());
     frame->budget = cpu.budget;
@@ -281,7 +281,8 @@ void Jit::reconsider(Block& head) {
 
 Resume Jit::resume_cell(Block* block, unsigned cell) {
     cpu_.block = block;
-    if (!cpu_.exact_time) cpu_.budget -= static_cast<i64>(block->cost);  // the interpreter took it at entry
+    // The interpreter takes it at entry.
+    if (!cpu_.translated_counts) cpu_.budget -= static_cast<i64>(block->cost);
     const Insn* insn = &block->insns[cell];
     if (insn->row < by_row_left_.size()) ++by_row_left_[insn->row];
     return {insn, cell == 0 && block->first ? block->first : insn->handler};
@@ -298,7 +299,7 @@ Resume Jit::run(Block* block) {
                                           image_of_flags(cpu_.flags.value()));
         cpu_.flags.set(flags_of_image(exit_.flags));
         if (exit_.x87_loaded) take_x87();
-        if (cpu_.exact_time) cpu_.budget = exit_.budget;
+        if (cpu_.translated_counts) cpu_.budget = exit_.budget;
         ++counters_.exits[exit_.kind];
         // An instruction has run since the one that cast the shadow (STI, MOV SS), if there was one.
         // A cell that C++ ran may have cast it itself.

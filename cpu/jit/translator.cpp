@@ -87,10 +87,20 @@ void Translator::begin_part() {
     const Part& part = parts_[part_];
     polled_ = false;
     wants_poll_ = wants_poll(part.end - 1);
-    if (!cpu_.exact_time) return;
-    flags_to_frame();
-    e_.alu_imm(5, in_frame(offsetof(Frame, budget)), static_cast<i32>(part.block->cost));
-    leave_if(kL, part.first, ExitKind::kPoll);
+    if (!cpu_.translated_counts) return;
+    const Mem budget = in_frame(offsetof(Frame, budget));
+    const i32 cost = static_cast<i32>(part.block->cost);
+    if (cpu_.exact_time) {
+        flags_to_frame();
+        e_.alu_imm(5, budget, cost);
+        leave_if(kL, part.first, ExitKind::kPoll);
+    } else if (flags_ == FlagsIn::kHost) {  // the count alone, and RFLAGS stay
+        e_.load(hRax, budget);
+        e_.lea(hRax, at(hRax, -cost));
+        e_.store(budget, hRax);
+    } else {
+        e_.alu_imm(5, budget, cost);
+    }
 }
 
 void Translator::emit(unsigned i) {

@@ -26,9 +26,14 @@ Vcpu::Vcpu(unsigned number, GuestMemory& memory, MachineBus& machine_bus, ApicMe
 Expected<void> Vcpu::enable_jit(u32 hot_entries, u64 code_bytes) {
     auto made = jit::Jit::make(*this, code_bytes ? code_bytes : kDefaultCodeBytes);
     if (!made) return tl::unexpected(made.error());
+    translated_counts |= exact_time;
     jit = std::move(*made);
     if (hot_entries) jit->set_hot_entries(hot_entries);
     return {};
+}
+
+std::string Vcpu::retired_text() const {
+    return !jit || translated_counts ? fmt::format("{}", retired) : "uncounted";
 }
 
 u64 Vcpu::cache_bytes() const {
@@ -188,7 +193,7 @@ std::string Vcpu::dump() const {
     fmt::format_to(out, "CR0={:08x} CR2={:016x} CR3={:016x} CR4={:08x} EFER={:08x}\n", cr0, cr2, cr3, cr4,
                    efer);
     fmt::format_to(out, "DR6={:08x} DR7={:08x} MXCSR={:08x} FCW={:04x} FSW={:04x} retired={}\n", dr[6], dr[7],
-                   mxcsr, x87.control, x87.status, retired);
+                   mxcsr, x87.control, x87.status, retired_text());
     for (unsigned i = 0; i < 16; ++i)
         fmt::format_to(out, "XMM{:02}={:016x}{:016x}{}", i, vec[i].qword[1], vec[i].qword[0],
                        i % 2 ? "\n" : " ");
@@ -210,7 +215,7 @@ void Vcpu::inspect(Inspector& inspector) const {
     inspector.hex("CR3", cr3);
     inspector.hex("CR4", cr4);
     inspector.hex("EFER", efer);
-    inspector.field("retired", retired);
+    inspector.text("retired", retired_text());
     auto counts = inspector.group("counters");
     counts.field("interrupts", counters.interrupts);
     counts.field("faults", counters.faults);

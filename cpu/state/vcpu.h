@@ -302,6 +302,11 @@ class Vcpu {
         ferr = level;
         bus.x87_error(index, level);
     }
+    /// Translated code debits the budget: under exact time, or asked for (-accel jit,count=on). Before
+    /// enable_jit().
+    bool translated_counts = false;
+    /// `retired` as a person reads it: "uncounted" where translated code does not count.
+    std::string retired_text() const;
 
  private:
     std::atomic<bool> ignne_{false};

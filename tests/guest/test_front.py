@@ -136,6 +136,34 @@ def test_daemonize_and_pidfile():
         expect(wrong.returncode == 2 and wrong.stderr.count("\n") == 1 and "pidfile" in wrong.stderr, f"wrong: {wrong}")
 
 
+def test_counted_instructions_are_the_guests_own():
+    """-accel jit,count=on counts a translated loop to the instruction; without it nothing is claimed"""
+    loops = 100_000_000
+    source = f"""int main() {{
+    unsigned n = {loops};
+    asm volatile("1: dec %0; jnz 1b" : "+r"(n));
+}}
+"""
+    job = b"#!/bin/busybox sh\necho BEGIN; read go; /spin; echo END; read go\n"
+    for count, least, most in (("on", 2 * loops, 2.2 * loops), ("off", None, None)):
+        with tempfile.TemporaryDirectory() as folder:
+            files = initramfs_with(folder, {"job.sh": job, "spin": compiled(folder, source)})
+            with Machine(["-m", "256", "-nographic", *DIRECT, "-accel", f"jit,count={count}", "-initrd", files], monitor=True,
+                         stdin=subprocess.PIPE) as machine:
+                def counted():
+                    return re.search(r"CPU #0:.*, (\w+) instructions", machine.command("info cpus")).group(1)
+                expect(machine.wait_for(rb"BEGIN", 120), "no guest", machine)
+                before = counted()
+                machine.process.stdin.write(b"go\n")
+                machine.process.stdin.flush()
+                expect(machine.wait_for(rb"END", 120), "no end", machine)
+                after = counted()
+                if least is None:
+                    expect(before == after == "uncounted", f"{before} {after}")
+                else:
+                    expect(least <= int(after) - int(before) <= most, f"{int(after) - int(before)} instructions of {least}")
+
+
 def test_no_shutdown_keeps_the_guest():
     with Machine(["-m", "256", "-nographic", "-no-shutdown", "-kernel", kernel(), "-append", "console=ttyS0 quiet job=off", "-initrd", INITRAMFS],
                  monitor=True) as machine:

@@ -45,7 +45,7 @@ Expected<std::string> info_cpus(Monitor& monitor, const MonitorArguments&) {
                                 : vcpu.halted || vcpu.sleeping ? "halted"
                                                                : "runs";
             out += fmt::format("{} CPU #{}: pc=0x{:016x} {}, {} instructions\n",
-                               &vcpu == &monitor.vcpu() ? '*' : ' ', i, vcpu.rip, state, vcpu.retired);
+                               &vcpu == &monitor.vcpu() ? '*' : ' ', i, vcpu.rip, state, vcpu.retired_text());
         }
     });
     return out;
@@ -101,7 +101,7 @@ Expected<std::string> info_counters(Monitor& monitor, const MonitorArguments&) {
             const MmuCounters& m = vcpu.mmu.counters();
             out += fmt::format(
                 "CPU #{}: instructions {}, interrupts {}, faults {}, halts {}, MMIO {}, port I/O {}\n", i,
-                vcpu.retired, c.interrupts, c.faults, c.halts, c.mmio, c.port_io);
+                vcpu.retired_text(), c.interrupts, c.faults, c.halts, c.mmio, c.port_io);
             out += fmt::format("  blocks: decoded {}, looked up {}, invalidated {}\n", c.blocks_decoded,
                                c.block_lookups, c.code_invalidations);
             out += fmt::format(

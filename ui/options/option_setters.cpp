@@ -62,13 +62,16 @@ Expected<void> set_accelerator(MachineConfig& machine, const std::string& text) 
     auto mib = values.take_number("tb-size", 0, kLargestMib);
     if (!mib) return tl::unexpected(mib.error());
     machine.code_cache_bytes = *mib << 20;
+    auto count = values.take_switch("count", false);
+    if (!count) return tl::unexpected(count.error());
+    machine.count_retired = *count;
     auto hits = values.take_switch("hits", false);
     if (!hits) return tl::unexpected(hits.error());
     machine.count_hits = *hits;
     machine.jit = value != "interp";
     if (machine.jit && !kHostHasTranslator)
         return make_error(ErrorCode::kUnsupported, "'{}': this host is no x86-64; use -accel interp", value);
-    return values.finish("-accel", "tb-size, hits");
+    return values.finish("-accel", "tb-size, count, hits");
 }
 
 Expected<void> set_machine_type(MachineConfig& machine, const std::string& value) {

@@ -20,7 +20,7 @@ constexpr OptionRow kTable[] = {
     {"cpu", "MODEL[,+F,-F]", "v2, v3 (AVX2, FMA), qemu64, or max and host, the best there is; +avx2, -aes: with and without a feature; default: max, with -icount v2", kMachine, nullptr, set_cpu},
     {"machine", "TYPE", "machine type: pc", kMachine, nullptr, set_machine_type},
     {"M", "TYPE", "the same as -machine", kMachine, nullptr, set_machine_type},
-    {"accel", "NAME", "how guest code runs: jit (the default on x86-64 hosts) or interp; tcg, QEMU's word for a translator, means jit; jit,tb-size=MIB bounds decoded and translated code of all guests together (default 512); jit,hits=on counts for info jit how often its caches hit", kMachine, nullptr, set_accelerator},
+    {"accel", "NAME", "how guest code runs: jit (the default on x86-64 hosts) or interp; tcg, QEMU's word for a translator, means jit; jit,tb-size=MIB bounds decoded and translated code of all guests together (default 512); jit,count=on counts instructions in translated code too, for info cpus, which makes it some 10 % slower; jit,hits=on counts for info jit how often its caches hit", kMachine, nullptr, set_accelerator},
     {"name", "NAME", "name of the guest in messages; several guests get NAME-1, NAME-2", kMachine, set_name, nullptr},
     {"uuid", "UUID", "of the machine, as its firmware tells", kMachine, nullptr, set_uuid},
     {"rtc", "base=TIME", "time of day at the start: utc (default), localtime, or 2006-06-17T16:01:21", kMachine, nullptr, set_rtc},

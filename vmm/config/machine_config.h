@@ -132,6 +132,7 @@ struct MachineConfig {
     /// A name of find_cpu_model(); empty: max, and v2 under -icount, so that a run repeats on any host.
     std::string cpu_model;
     bool jit = kHostHasTranslator;  ///< -accel jit: translate hot code
+    bool count_retired = false;     ///< -accel count=on: emitted code counts instructions (info cpus)
     bool count_hits = false;        ///< -accel hits=on: emitted code counts what it finds at once (info jit)
     u64 code_cache_bytes = 0;       ///< -accel tb-size=: of the process, the largest holds; 0: the default
     TripleFaultAction triple_fault = TripleFaultAction::kDefault;

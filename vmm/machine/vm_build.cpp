@@ -182,6 +182,7 @@ Expected<void> VirtualMachine::build_vcpus() {
         vcpu.blocks->resize(kBlockBytesPerCodeByte * code_bytes);
         vcpu.blocks->join(host_.code_budget());
         if (config_.jit) {
+            vcpu.translated_counts = config_.count_retired;
             if (auto ok = vcpu.enable_jit(0, code_bytes); !ok) return ok;
             if (config_.count_hits) vcpu.jit->count_hits();
             vcpu.jit->set_listener(host_.config().translations);

@@ -16,6 +16,8 @@ namespace shadowbox {
 namespace {
 /// Instructions between looks at the local APIC's timer: some tens of microseconds.
 constexpr i64 kSlice = 10'000;
+/// Of translated code, which looks at no clock: the device thread asks the vCPU for a timer that is due.
+constexpr i64 kTranslatedSlice = 200'000;
 /// A device thread that sleeps so much too long was kept off the CPU.
 constexpr GuestNs kDeviceThreadLate = 1'000'000;
 }  // namespace
@@ -50,7 +52,7 @@ void VirtualMachine::vcpu_main(Vcpu& vcpu) {
             GuestNs now = clock_->now();
             if (now >= vcpu.apic->next_deadline()) vcpu.apic->run_timer(now);
             run_late_device_timers(now);
-            reason = vcpu.run(late_ticks.look(now, kSlice));
+            reason = vcpu.run(late_ticks.look(now, vcpu.jit ? kTranslatedSlice : kSlice));
         }
         vcpu.safepoint.leave();
         vcpu.halted = reason == ExitReason::kHalt;  // inside the gate: a reset that comes after it wins

@@ -86,6 +86,10 @@ bool Translator::repeat_string(unsigned i) {
         e_.load(from, in_frame(offsetof(Frame, address)));
         e_.lea(from, Mem{from, count, static_cast<u8>(shift), 0});
     }
+    if (cpu_.translated_counts) {
+        e_.lea(hRax, at(count, -1));  // each iteration counts; the block paid for one
+        e_.op({0, 0, 0x29, true}, hRax, in_frame(offsetof(Frame, budget)));
+    }
     e_.load_imm(count, 0);
     const u64 next = s.rip + s.insn.length;
     link_to(next, (next & kPageOffsetMask) != 0);

@@ -133,7 +133,7 @@ class SimdMachine {
     static constexpr u64 kCr0 = cr0::kPG | cr0::kPE | cr0::kET | cr0::kNE | cr0::kMP;
     static constexpr u64 kCr4 = cr4::kPAE | cr4::kOSFXSR | cr4::kOSXMMEXCPT | cr4::kOSXSAVE;
 
-    i64 budget = 1000;  ///< of a run, in instructions and iterations
+    i64 budget = 100'000;  ///< of a run, in instructions and iterations
     std::unique_ptr<MachinePool> pool;
     SlowPager pager;
     GuestMemory memory;

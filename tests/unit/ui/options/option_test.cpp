@@ -85,7 +85,7 @@ TEST_CASE("options: wrong values are one line that names the option and what wou
     CHECK(has(refused({"-cpu", "pentium"}), "not a CPU model: v2"));
     CHECK(has(refused({"-accel", "kvm"}), "interp"));
     CHECK(has(refused({"-accel", "jit,tb-size=2G"}), "tb-size"));
-    CHECK(has(refused({"-accel", "jit,thread=multi"}), "known: tb-size, hits"));
+    CHECK(has(refused({"-accel", "jit,thread=multi"}), "known: tb-size, count, hits"));
     CHECK(has(refused({"-machine", "q35"}), "known: pc"));
     CHECK(has(refused({"-display", "gtk"}), "sdl, none"));
     CHECK(has(refused({"-device", "e1000"}), "isa-debug-exit"));
