@@ -70,18 +70,15 @@ class VcpuMmu {
     };
     const Selected& selected() const { return selected_; }
 
+    /// What of the TLB's entry a resolve() makes beside the side that was asked for: the other one if it
+    /// drives no page out, or always. By writes only if the page may be written to just so.
+    enum class FillSides : bool { kAsked, kBoth };
     /// Slow path of a miss. `size` bytes must not cross a page. `implicit_supervisor`: see above.
     /// Under CR0.PG=0 or a hit in the shadow table no walk happens.
     /// A result for writing may have changed the page's MPN only if no vCPU held a pointer to the old one; a
     /// page that needs more than that answers kWait.
-    Resolved resolve(Gva gva, unsigned size, MemoryAccess access, bool implicit_supervisor = false);
-    /// The same; a read makes the TLB's entry for writes too, if the page may be written to just so.
-    Resolved resolve_both_sides(Gva gva, unsigned size, MemoryAccess access) {
-        fill_both_sides_ = true;
-        Resolved found = resolve(gva, size, access);
-        fill_both_sides_ = false;
-        return found;
-    }
+    Resolved resolve(Gva gva, unsigned size, MemoryAccess access, bool implicit_supervisor = false,
+                     FillSides sides = FillSides::kAsked);
     /// After kWait, holding no host pointer: leaves guest code, blocks until the page may be ready, enters
     /// again. Then restart the instruction. false: the VM ends.
     bool wait_for_page();
@@ -158,7 +155,6 @@ class VcpuMmu {
     SafepointParticipant* participant_ = nullptr;
     Ppn wait_ppn_;
     unsigned slot_ = 0;  // current PCID slot
-    bool fill_both_sides_ = false;
     PageAccess wait_access_ = PageAccess::kRead;
     u8 watched_count_ = 0;           // of Tables::watched
     std::unique_ptr<u8[]> scratch_;  // where stores to ROM go
@@ -169,9 +165,10 @@ class VcpuMmu {
     bool find_cached(Gva gva, WalkAccess access, Translation& found);
     tl::expected<Translation, Resolved> walk(Gva gva, WalkAccess access);
     void remember(Vpn vpn, const Translation& walked);
-    Resolved attach(Gva gva, const Translation& translation, MemoryAccess access, unsigned privilege);
+    Resolved attach(Gva gva, const Translation& translation, MemoryAccess access, unsigned privilege,
+                    FillSides sides);
     void fill(Gva gva, const Translation& translation, u8* page, MemoryAccess access, unsigned privilege,
-              bool may_write);
+              FillSides sides, bool may_write);
     WalkAccess walk_access(MemoryAccess access, unsigned privilege) const;
     Resolved refuse(PageOutcome outcome, Ppn ppn, PageAccess access);
 };

@@ -37,9 +37,10 @@ struct BlockCode {
     u8* host_flags = nullptr;   ///< guest flags are in the host's
     u8* checked = nullptr;      ///< flags in the frame; first checks that the page is still mapped here
     u32 incoming = 0;           ///< list of links into it
-    u8 crossings = 0;           ///< how often accesses that share a check were found on two pages
-    u8 misses = 0;              ///< how often its page slots were found to miss all the time
-    u8 avoid = 0;               ///< TranslationOptions that did not do; survives the code
+    u8 group_failures = 0;      ///< how often the check that accesses share failed, in failure_window
+    u8 failure_window = 0;      ///< a number, of host time
+    u8 misses : 4 = 0;          ///< how often its page slots were found to miss all the time
+    u8 avoid : 4 = 0;           ///< TranslationOptions that did not do; survives the code
     u8 regions = 0;  ///< of the BlockCache, one bit each: where the blocks lie that the code was made from
 };
 

@@ -42,7 +42,7 @@ void Jit::clear(Region& region) {
     region.used = region.begin;
     region.cold_used = region.cold_begin;
     region.links.resize(1);  // number 0 ends lists
-    region.group_exits.clear();
+    region.shortcut_exits.clear();
     region.caches.clear();
     region.returns.clear();
     region.cells.clear();
@@ -64,7 +64,7 @@ u64 Jit::bytes_held() const {
     u64 bytes = bytes_used() + legacy_table_.memory.size();
     for (const JumpTable& table : tables_) bytes += table.memory.size();
     for (const Region& r : regions_) {
-        bytes += r.links.capacity() * sizeof(Link) + r.group_exits.capacity() * sizeof(GroupExit) +
+        bytes += r.links.capacity() * sizeof(Link) + r.shortcut_exits.capacity() * sizeof(ShortcutExit) +
                  r.caches.size() * sizeof(InlineCache) + r.returns.size() * sizeof(ReturnSite) +
                  r.cells.size() * kCellBytes;
     }
@@ -76,9 +76,9 @@ u32 Jit::add_link(const Link& added) {
     return static_cast<u32>(region_ << kRegionShift | (current().links.size() - 1));
 }
 
-u32 Jit::add_group_exit(const GroupExit& exit) {
-    current().group_exits.push_back(exit);
-    return static_cast<u32>(region_ << kRegionShift | (current().group_exits.size() - 1));
+u32 Jit::add_shortcut_exit(const ShortcutExit& exit) {
+    current().shortcut_exits.push_back(exit);
+    return static_cast<u32>(region_ << kRegionShift | (current().shortcut_exits.size() - 1));
 }
 
 void Jit::forget(Block& block) {

@@ -19,8 +19,11 @@
 namespace shadowbox::jit {
 
 namespace {
-constexpr u8 kMaxCrossings = 16;  ///< then a block is translated again without shared checks
-constexpr u8 kMaxMisses = 3;      ///< then without page slots
+constexpr u8 kMaxGroupFailures = 16;  ///< within kFailureWindowNs; then a block is translated again without
+                                      ///< shared checks, for a time
+constexpr u64 kFailureWindowNs = 1 << 27, kWithoutGroupsNs = 10'000'000'000;
+constexpr u64 kEntriesBetweenLooks = 64;  ///< whether that time has passed
+constexpr u8 kMaxMisses = 3;  ///< then without page slots
 constexpr u64 kFrequentMissNs = 160;
 }  // namespace
 
@@ -183,19 +186,20 @@ u32 Jit::fill_tlb(Vcpu* cpu, u64 gva, u32 size_and_write, Frame* frame) {
         if (jit.slots_miss_) return 0;
     }
     ++jit.counters_.fills;
-    jit.crossed_ = (gva & kPageOffsetMask) + size > kPageSize;
-    if (jit.crossed_ || cpu->alignment_checked || !is_canonical(gva, cpu->cr4)) return 0;
+    jit.group_fails_ = (gva & kPageOffsetMask) + size > kPageSize;
+    if (jit.group_fails_ || cpu->alignment_checked || !is_canonical(gva, cpu->cr4)) return 0;
     const u64 moved = cpu->mmu.counters().pages_moved;
     const MemoryAccess access = write ? MemoryAccess::kWrite : MemoryAccess::kRead;
-    Resolved found = size_and_write & kFillNeedsWrite ? cpu->mmu.resolve_both_sides(Gva(gva), size, access)
-                                                      : cpu->mmu.resolve(Gva(gva), size, access);
+    const auto sides =
+        size_and_write & kFillNeedsWrite ? VcpuMmu::FillSides::kBoth : VcpuMmu::FillSides::kAsked;
+    Resolved found = cpu->mmu.resolve(Gva(gva), size, access, false, sides);
     // A slot or a checked group may hold where the page was.
     if (found.kind != Resolved::Kind::kHost || cpu->mmu.counters().pages_moved != moved) return 0;
     const TlbContext* tlb = cpu->mmu.context();
     if (found.code_page && write && jit.may_write_beside_code(gva, size, found)) return 2;
     if (!(size_and_write & kFillNeedsWrite)) return tlb->probe_read(gva, size) != nullptr;
     const bool writable = tlb->probe_write(gva, size) != nullptr;
-    jit.crossed_ = !writable && !write;  // the group wants more than this access needs
+    jit.group_fails_ = !writable && !write;  // the group wants more than this access needs
     return writable;
 }
 
@@ -269,12 +273,29 @@ void Jit::select_jump_table(u64 mode) {
 /// A group check or a page slot of its translation failed.
 void Jit::reconsider(Block& head) {
     u8 avoid = head.code.avoid;
-    if (std::exchange(crossed_, false) && ++head.code.crossings == kMaxCrossings) avoid |= kAvoidGroups;
+    if (std::exchange(group_fails_, false)) {
+        const u64 now = host_monotonic_ns();
+        const u8 window = static_cast<u8>(now / kFailureWindowNs);
+        if (std::exchange(head.code.failure_window, window) != window) head.code.group_failures = 0;
+        if (++head.code.group_failures == kMaxGroupFailures) {
+            avoid |= kAvoidGroups;
+            groups_back_at_ = std::min(groups_back_at_, now + kWithoutGroupsNs);
+        }
+    }
     if (std::exchange(slots_miss_, false) && ++head.code.misses == kMaxMisses) avoid |= kAvoidSlots;
     if (avoid == head.code.avoid || head.ppn == kInvalidPpn.value) return;
     forget(head);
     head.code.avoid = avoid;
     if (!translate(head)) head.insns[0].handler = head.first;
+}
+
+void Jit::give_groups_back() {
+    groups_back_at_ = ~u64{0};
+    cpu_.blocks->each_block([&](Block& block) {
+        if (!(block.code.avoid & kAvoidGroups)) return;
+        block.code.avoid &= static_cast<u8>(~kAvoidGroups);
+        if (block.code.frame_flags) drop(block);
+    });
 }
 
 // --- running ---
@@ -301,6 +322,9 @@ Resume Jit::run(Block* block) {
         if (exit_.x87_loaded) take_x87();
         if (cpu_.translated_counts) cpu_.budget = exit_.budget;
         ++counters_.exits[exit_.kind];
+        if (groups_back_at_ != ~u64{0} && counters_.entries % kEntriesBetweenLooks == 0 &&
+            host_monotonic_ns() >= groups_back_at_)
+            give_groups_back();
         // An instruction has run since the one that cast the shadow (STI, MOV SS), if there was one.
         // A cell that C++ ran may have cast it itself.
         const ExitKind kind = static_cast<ExitKind>(exit_.kind);
@@ -311,8 +335,8 @@ Resume Jit::run(Block* block) {
         Block* from = reinterpret_cast<Block*>(exit_.argument);
         switch (kind) {
             case ExitKind::kCell: return resume_cell(from, exit_.cell);
-            case ExitKind::kGroup: {
-                const GroupExit exit = group_exit(exit_.argument);
+            case ExitKind::kShortcut: {
+                const ShortcutExit exit = shortcut_exit(exit_.argument);
                 reconsider(*exit.head);
                 return resume_cell(exit.block, exit.cell);
             }

@@ -39,7 +39,7 @@ enum class ExitKind : u32 {
     kCell,      ///< the interpreter does this cell: what has no code here, faults, MMIO, page crossings
     kPoll,      ///< attention is asked for, or the budget is used up: before the block's first instruction
     kLookup,    ///< the block's page is not what this context maps at its RIP (any more)
-    kGroup,     ///< the check that accesses share, or a page slot, failed; argument: GroupExit number
+    kShortcut,  ///< the check that accesses share, or a page slot, failed; argument: ShortcutExit number
     kRip,       ///< the guest's RIP is set: find the block there
     kLeft,      ///< a cell that C++ ran on behalf of emitted code did not complete; exit and RIP are set
     kCache,     ///< an inline cache without a target, or one that misses; argument: InlineCache number
@@ -111,6 +111,9 @@ class Jit {
     void forget(Block& block);
     /// The block lives, its code goes.
     void drop(Block& block);
+    /// Blocks that went on without shared checks try them again: pages lose their protection, and data their
+    /// place. Comes by itself some seconds after a block has lost them.
+    void give_groups_back();
     /// All blocks are about to go.
     void flush();
     /// The oldest region goes, and its memory back to the host. Not while emitted code waits for C++.
@@ -149,8 +152,8 @@ class Jit {
         u8 x87_loaded = 0;
         i64 budget = 0;
     };
-    /// An exit of kind kGroup: the translation that it is of, and where the interpreter goes on.
-    struct GroupExit {
+    /// An exit of kind kShortcut: the translation that it is of, and where the interpreter goes on.
+    struct ShortcutExit {
         Block* head;
         Block* block;
         u16 cell;
@@ -162,7 +165,7 @@ class Jit {
         u8 *begin = nullptr, *used = nullptr, *cold_begin = nullptr, *cold_used = nullptr, *end = nullptr,
            *bound = nullptr;  ///< of the memory; code ends at `end`, as the budget allows
         std::vector<Link> links;
-        std::vector<GroupExit> group_exits;
+        std::vector<ShortcutExit> shortcut_exits;
         std::deque<InlineCache> caches;  ///< emitted code has their addresses, and those of `returns`
         std::deque<ReturnSite> returns;
         std::vector<std::unique_ptr<u8[]>> cells;  ///< one-instruction blocks for run_cell
@@ -192,9 +195,9 @@ class Jit {
         return regions_[number >> kRegionShift].links[number & ((1u << kRegionShift) - 1)];
     }
     u32 add_link(const Link& added);
-    u32 add_group_exit(const GroupExit& exit);
-    const GroupExit& group_exit(u64 number) const {
-        return regions_[number >> kRegionShift].group_exits[number & ((1u << kRegionShift) - 1)];
+    u32 add_shortcut_exit(const ShortcutExit& exit);
+    const ShortcutExit& shortcut_exit(u64 number) const {
+        return regions_[number >> kRegionShift].shortcut_exits[number & ((1u << kRegionShift) - 1)];
     }
     u32 add_inline_cache(const InlineCache& added);
     InlineCache& inline_cache(u64 number) {
@@ -247,7 +250,9 @@ class Jit {
     bool patient_ = true;                                ///< Block::patience counts
     unsigned next_read_slot_ = 0, next_write_slot_ = 0;  ///< page slots are dealt out in turn
     u64 slots_looked_at_ = 0;                            ///< host time
-    bool cell_done_ = false, code_died_ = false, crossed_ = false, slots_miss_ = false;
+    u64 groups_back_at_ = ~u64{0};                       ///< host time of give_groups_back()
+    bool cell_done_ = false, code_died_ = false, slots_miss_ = false;
+    bool group_fails_ = false;   ///< its accesses lie on two pages, or one needs less than the group
     bool wide_vectors_ = false;  ///< the guest has AVX, and the host all that its rows need
     /// fill_tlb() lets one write into a page with code go on here: offset and host address of the page.
     struct {

@@ -219,8 +219,8 @@ void Translator::leave_if(u8 condition, unsigned i, ExitKind kind) {
 void Translator::leave(unsigned i, ExitKind kind) { cell_exit(steps_[i], kind); }
 
 void Translator::cell_exit(const Step& s, ExitKind kind) {
-    const u64 argument = kind == ExitKind::kGroup ? jit_.add_group_exit({&block_, s.block, s.cell})
-                                                  : reinterpret_cast<u64>(s.block);
+    const u64 argument = kind == ExitKind::kShortcut ? jit_.add_shortcut_exit({&block_, s.block, s.cell})
+                                                     : reinterpret_cast<u64>(s.block);
     e_.load_imm(hRdx, static_cast<u32>(kind) | static_cast<u32>(s.cell) << 8);
     e_.load_imm(hRcx, argument);
     e_.jmp(jit_.exit_stub_);

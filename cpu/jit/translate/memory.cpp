@@ -141,7 +141,7 @@ Translator::Cold Translator::page_slot_cold(unsigned i, int slot, u16 request) {
     Cold cold{Cold::kPageSlot, flags_, static_cast<u16>(i), {}};
     cold.recover = recover_;
     cold.back = e_.cursor;
-    cold.exit = ExitKind::kGroup;
+    cold.exit = ExitKind::kShortcut;
     cold.slot = slot;
     cold.size_and_write = request;
     return cold;

@@ -50,7 +50,8 @@ TEST_CASE("epochs: reading gives no right to write, so a page that is only read 
     m.guest.memory.next_epoch();
     (void)m.load(0x5000);
     CHECK(m.mmu.context()->probe_write(0x5000, 8) == nullptr);
-    CHECK(m.mmu.resolve_both_sides(Gva(0x5000), 8, MemoryAccess::kRead).kind == Resolved::Kind::kHost);
+    CHECK(m.mmu.resolve(Gva(0x5000), 8, MemoryAccess::kRead, false, VcpuMmu::FillSides::kBoth).kind ==
+          Resolved::Kind::kHost);
     CHECK(m.mmu.context()->probe_write(0x5000, 8) == nullptr);
     m.store(0x5000, 2);
     REQUIRE(m.mmu.context()->probe_write(0x5000, 8));

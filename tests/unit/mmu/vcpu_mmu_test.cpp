@@ -286,7 +286,7 @@ TEST_CASE("vcpu mmu: a read takes the place for writes from another page only wh
     REQUIRE(m.resolve(kPage, kRead).kind == Kind::kHost);
     CHECK(tlb.probe_write(kOther, 1));
     CHECK_FALSE(tlb.probe_write(kPage, 1));
-    REQUIRE(m.mmu.resolve_both_sides(Gva(kPage), 1, kRead).kind == Kind::kHost);
+    REQUIRE(m.mmu.resolve(Gva(kPage), 1, kRead, false, VcpuMmu::FillSides::kBoth).kind == Kind::kHost);
     CHECK(tlb.probe_write(kPage, 1));
     CHECK_FALSE(tlb.probe_write(kOther, 1));
 }
