@@ -36,11 +36,7 @@ void Translator::jump_cached(unsigned i, bool is_call) {
     e_.byte(kMovRcxImm64[1]);
     e_.qword(0);
     e_.alu(7, hRax, hRcx);
-    Cold cold{Cold::kCache, flags_, static_cast<u16>(i), e_.jcc_forward(kNe)};
-    cold.recover = recover_;
-    cold.link = number;
-    cold.stack = is_call;
-    cold_.push_back(cold);
+    cold_.push_back({flags_, static_cast<u16>(i), e_.jcc_forward(kNe), ColdCache{number, is_call}, recover_});
     if (is_call) {
         push_return(i, hRdx, hRcx);
         remember_return(i);
@@ -51,19 +47,19 @@ void Translator::jump_cached(unsigned i, bool is_call) {
 }
 
 /// The cold side of jump_cached().
-void Translator::look_up_target(const Cold& cold) {
-    InlineCache& cache = jit_.inline_cache(cold.link);
+void Translator::look_up_target(const Cold& cold, const ColdCache& path) {
+    InlineCache& cache = jit_.inline_cache(path.number);
     const unsigned i = cold.step;
     flags_ = cold.flags;
     recover_ = cold.recover;
     cache.lookup = e_.cursor;
-    if (cold.stack) {
+    if (path.is_call) {
         e_.store(in_frame(offsetof(Frame, address)), hRdx);
         remember_return(i);  // also right where the interpreter does the call
     }
     find_target();
     leave_if(kNe, i, ExitKind::kIndirect);
-    if (cold.stack) {
+    if (path.is_call) {
         e_.load(hRax, in_frame(offsetof(Frame, address)));
         e_.store32(in_frame(offsetof(Frame, argument)), hRdx);
         push_return(i, hRax, hRdx);
@@ -78,7 +74,7 @@ void Translator::look_up_target(const Cold& cold) {
     cache.first = e_.cursor;
     e_.store(in_frame(offsetof(Frame, argument)), hRax);
     e_.load_imm(hRdx, static_cast<u32>(ExitKind::kCache) | static_cast<u32>(steps_[i].cell) << 8);
-    e_.load_imm(hRcx, cold.link);
+    e_.load_imm(hRcx, path.number);
     e_.jmp(jit_.exit_stub_);
     Jit::go_straight_to(cache, cache.first);
 }

@@ -23,7 +23,7 @@ constexpr u8 kMaxGroupFailures = 16;  ///< within kFailureWindowNs; then a block
                                       ///< shared checks, for a time
 constexpr u64 kFailureWindowNs = 1 << 27, kWithoutGroupsNs = 10'000'000'000;
 constexpr u64 kEntriesBetweenLooks = 64;  ///< whether that time has passed
-constexpr u8 kMaxMisses = 3;  ///< then without page slots
+constexpr u8 kMaxMisses = 3;              ///< then without page slots
 constexpr u64 kFrequentMissNs = 160;
 }  // namespace
 

@@ -29,9 +29,9 @@ bool Translator::check_keeps_flags(unsigned i) const {
 }
 
 /// RCX: lowest address of `size` bytes. Destroys RAX, RCX, RDX.
-void Translator::compare_page_keeping_flags(Cold cold, unsigned size) {
+void Translator::compare_page_keeping_flags(const Cold& missed, int slot, unsigned size) {
     auto shift_by_rax = [&](u8 reg) { e_.vex({0xF2, 2, 0xF7, true}, false, reg, hRax, reg); };  // shrx
-    e_.load(hRax, at(kTlb, cold.slot));
+    e_.load(hRax, at(kTlb, slot));
     e_.op({0, 0, 0xF7, true}, 2, hRax);  // not
     e_.lea(hRcx, sum(hRcx, hRax, 1));
     e_.load_imm(hRax, kPageShift);
@@ -42,8 +42,8 @@ void Translator::compare_page_keeping_flags(Cold cold, unsigned size) {
     shift_by_rax(hRcx);
     if (size > 1) e_.lea(hRcx, sum(hRcx, hRdx));
     Fixup hit = e_.jrcxz_short();
-    cold.from = e_.jmp_forward();
-    cold_.push_back(cold);
+    cold_.push_back(missed);
+    cold_.back().from = e_.jmp_forward();
     e_.bind(hit);
 }
 
@@ -55,9 +55,7 @@ bool Translator::probe_keeping_flags(unsigned i, unsigned size, bool write, Mem&
     const u16 request = static_cast<u16>(size | (write ? kFillWrite | kFillNeedsWrite : 0));
     u64 gva;
     if (address_is_constant(s, gva) && (gva & kPageOffsetMask) + size <= kPageSize) {
-        Cold cold{Cold::kProbe, flags_, static_cast<u16>(i), {}};
-        cold.back = e_.cursor;
-        cold.size_and_write = request;
+        Cold cold{flags_, static_cast<u16>(i), {}, ColdProbe{{}, request}, -1, e_.cursor};
         const unsigned index = TlbContext::index(gva);
         const i64 minus_page = -static_cast<i64>(gva & ~kPageOffsetMask);
         e_.load(hRcx, at(kTlb, tlb_offset(index, write)));
@@ -79,7 +77,7 @@ bool Translator::probe_keeping_flags(unsigned i, unsigned size, bool write, Mem&
     if (slot < 0) return false;
     Cold cold = page_slot_cold(i, slot, request);
     address(s, hRcx);
-    compare_page_keeping_flags(cold, size);
+    compare_page_keeping_flags(cold, slot, size);
     address(s, hRcx);
     e_.load(hRdx, at(kTlb, slot + static_cast<int>(offsetof(PageSlot, delta))));
     there = sum(hRcx, hRdx);

@@ -210,10 +210,7 @@ void Translator::remake_compare() {
 // --- ways out ---
 
 void Translator::leave_if(u8 condition, unsigned i, ExitKind kind) {
-    Cold cold{Cold::kLeave, flags_, static_cast<u16>(i), e_.jcc_forward(condition)};
-    cold.exit = kind;
-    cold.recover = recover_;
-    cold_.push_back(cold);
+    cold_.push_back({flags_, static_cast<u16>(i), e_.jcc_forward(condition), ColdLeave{kind}, recover_});
 }
 
 void Translator::leave(unsigned i, ExitKind kind) { cell_exit(steps_[i], kind); }
@@ -273,9 +270,7 @@ void Translator::link_to(u64 target, bool same_page) {
 /// Where a link jumps from; until it is linked, to its thunk.
 void Translator::set_site(u32 link, u8* site) {
     jit_.link(link).site = site;
-    Cold cold{Cold::kLink, flags_, 0, {}};
-    cold.link = link;
-    cold_.push_back(cold);
+    cold_.push_back({flags_, 0, {}, ColdLink{link}});
 }
 
 /// The translation's last instruction does not jump.
@@ -344,74 +339,73 @@ void Translator::count_hit(HitKind kind, bool missed, u8 scratch) {
 
 void Translator::emit_cold() {
     for (size_t n = 0; n < cold_.size(); ++n) {
-        const Cold cold = cold_[n];
-        u8* here = e_.cursor;
-        if (cold.kind == Cold::kLink) {
-            Link& link = jit_.link(cold.link);
-            link.thunk = here;
-            jit_.point(link, here);
-            e_.load_imm(hRcx, cold.link);
-            e_.load_imm(hRdx, static_cast<u32>(ExitKind::kLink));
-            e_.jmp(link.host_flags ? jit_.exit_host_flags_ : jit_.exit_stub_);
-            continue;
-        }
-        if (cold.kind == Cold::kCache) {
-            look_up_target(cold);
-            continue;
-        }
-        if (cold.kind == Cold::kReturn) {
-            return_by_table(cold);
-            continue;
-        }
-        e_.bind(cold.from);
-        if (cold.kind == Cold::kVectors) {
-            e_.call(cold.wide ? jit_.load_wide_ : jit_.load_vectors_);
-            e_.jmp(cold.back);
-            continue;
-        }
-        if (cold.flags == FlagsIn::kRecover) {
-            recover_ = cold.recover;
-            remake_compare();
-            e_.save_flags();
-        }
-        const bool keeps_flags =
-            cold.flags == FlagsIn::kHost && (cold.kind == Cold::kProbe || cold.kind == Cold::kPageSlot);
-        if (keeps_flags) e_.save_flags();
-        auto back_if_filled = [&] {
-            e_.test(hRax, hRax, false);
-            if (!keeps_flags) return e_.jcc(kNe, cold.back);
-            Fixup not_filled = e_.jcc_short(kE);
-            e_.restore_flags();
-            e_.jmp(cold.back);
-            e_.bind(not_filled);
-        };
-        if (cold.kind == Cold::kX87) {
-            e_.call(jit_.load_x87_);
-            e_.jcc(kNe, cold.back);
-        }
-        if (cold.kind == Cold::kPageSlot) {
-            count_hit(HitKind::kSlots, true);
-            count_hit(HitKind::kTlb);  // by the stub
-            gva_again(cold);
-            e_.load_imm(hRdx, cold.size_and_write & kFillSize);
-            e_.load_imm(hRax, static_cast<u32>(cold.slot));
-            e_.call(cold.size_and_write & kFillNeedsWrite ? jit_.write_slot_ : jit_.read_slot_);
-            back_if_filled();
-        }
-        if (cold.kind == Cold::kProbe || cold.kind == Cold::kPageSlot) {
-            count_hit(HitKind::kTlb, true);
-            gva_again(cold);
-            e_.load_imm(hRdx, cold.size_and_write);
-            e_.call(jit_.fill_stub_);
-            if (cold.forced)
-                write_beside_code(cold);
-            else
-                back_if_filled();
-        }
-        if (cold.exit == ExitKind::kIndirect) e_.store(in_frame(offsetof(Frame, argument)), hRax);
-        store_x87_pointers(steps_[cold.step].x87_ip, steps_[cold.step].x87_dp);
-        cell_exit(steps_[cold.step], cold.exit);
+        const Cold cold = cold_[n];  // emitting it may add others
+        emit_cold(cold);
     }
+}
+
+void Translator::emit_cold(const Cold& cold) {
+    if (const auto* path = std::get_if<ColdLink>(&cold.path)) {
+        Link& link = jit_.link(path->number);
+        link.thunk = e_.cursor;
+        jit_.point(link, link.thunk);
+        e_.load_imm(hRcx, path->number);
+        e_.load_imm(hRdx, static_cast<u32>(ExitKind::kLink));
+        return e_.jmp(link.host_flags ? jit_.exit_host_flags_ : jit_.exit_stub_);
+    }
+    if (const auto* path = std::get_if<ColdCache>(&cold.path)) return look_up_target(cold, *path);
+    if (std::holds_alternative<ColdReturn>(cold.path)) return return_by_table(cold);
+    e_.bind(cold.from);
+    if (const auto* path = std::get_if<ColdVectors>(&cold.path)) {
+        e_.call(path->wide ? jit_.load_wide_ : jit_.load_vectors_);
+        return e_.jmp(cold.back);
+    }
+    if (cold.flags == FlagsIn::kRecover) {
+        recover_ = cold.recover;
+        remake_compare();
+        e_.save_flags();
+    }
+    ExitKind exit = ExitKind::kCell;
+    if (std::holds_alternative<ColdX87>(cold.path)) {
+        e_.call(jit_.load_x87_);
+        e_.jcc(kNe, cold.back);
+    } else if (const auto* probe = std::get_if<ColdProbe>(&cold.path)) {
+        probe_again(cold, *probe);
+        exit = probe->exit;
+    } else if (const auto* path = std::get_if<ColdLeave>(&cold.path)) {
+        exit = path->kind;
+        if (exit == ExitKind::kIndirect) e_.store(in_frame(offsetof(Frame, argument)), hRax);
+    }
+    store_x87_pointers(steps_[cold.step].x87_ip, steps_[cold.step].x87_dp);
+    cell_exit(steps_[cold.step], exit);
+}
+
+/// Back to the probe if the page is there now; behind it, flags in the frame, if not.
+void Translator::probe_again(const Cold& cold, const ColdProbe& probe) {
+    const bool keeps_flags = cold.flags == FlagsIn::kHost;
+    if (keeps_flags) e_.save_flags();
+    auto back_if_filled = [&] {
+        e_.test(hRax, hRax, false);
+        if (!keeps_flags) return e_.jcc(kNe, cold.back);
+        Fixup not_filled = e_.jcc_short(kE);
+        e_.restore_flags();
+        e_.jmp(cold.back);
+        e_.bind(not_filled);
+    };
+    if (probe.slot >= 0) {
+        count_hit(HitKind::kSlots, true);
+        count_hit(HitKind::kTlb);  // by the stub
+        gva_again(cold.step, probe.address);
+        e_.load_imm(hRdx, probe.request & kFillSize);
+        e_.load_imm(hRax, static_cast<u32>(probe.slot));
+        e_.call(probe.request & kFillNeedsWrite ? jit_.write_slot_ : jit_.read_slot_);
+        back_if_filled();
+    }
+    count_hit(HitKind::kTlb, true);
+    gva_again(cold.step, probe.address);
+    e_.load_imm(hRdx, probe.request);
+    e_.call(jit_.fill_stub_);
+    probe.forced ? write_beside_code(cold, probe) : back_if_filled();
 }
 
 }  // namespace shadowbox::jit

@@ -14,6 +14,7 @@
 #include <vector>
 
 #include "cpu/decode/opcode_row.h"
+#include "cpu/jit/cold_path.h"
 #include "cpu/jit/jit.h"
 #include "cpu/state/vcpu.h"
 
@@ -60,7 +61,6 @@ struct Part {
     unsigned first, end;  ///< steps
 };
 
-enum class FlagsIn : u8 { kHost, kFrame, kRecover, kDead };
 enum Use : u8 { kUnused = 0, kRead = 1, kWrite = 2, kReadWrite = 3 };
 
 class Translator {
@@ -100,30 +100,11 @@ class Translator {
     void flags_to_frame();  ///< before an exit or a checked entry
 
     // --- leaving ---
-    struct Cold {
-        enum Kind : u8 { kProbe, kLeave, kVectors, kX87, kLink, kPageSlot, kCache, kReturn } kind;
-        FlagsIn flags;
-        u16 step;
-        Fixup from;
-        u8* back = nullptr;
-        u16 size_and_write = 0;
-        bool wide = false;        ///< kVectors: all 32 bytes
-        bool stack = false;       ///< kProbe: the address is base + disp, not the ModRM operand
-        bool bit_string = false;  ///< kProbe, kPageSlot: the address goes by a bit offset in a register
-        bool string = false;      ///< kProbe: the address is that of register `base` in `segment`
-        u8 segment = kDs;
-        u8* forced = nullptr;  ///< outside 64-bit mode: where a write goes on at [RCX + RDX], without the
-                               ///< right to write the page
-        u8 base = 0;
-        i32 disp = 0;
-        int recover = -1;
-        u32 link = 0;  ///< kLink; kCache: number of the InlineCache
-        i32 slot = 0;  ///< kPageSlot: offset from kTlb
-        ExitKind exit = ExitKind::kCell;
-    };
     void leave_if(u8 condition, unsigned i, ExitKind kind = ExitKind::kCell);  ///< conditional exit at step i
     void leave(unsigned i, ExitKind kind = ExitKind::kCell);
     void emit_cold();
+    void emit_cold(const Cold& cold);
+    void probe_again(const Cold& cold, const ColdProbe& probe);
     void cell_exit(const Step& s, ExitKind kind);
     void call_cell(unsigned i);  ///< C++ runs the interpreter's handler for step i
     void end_in_cell(
@@ -189,7 +170,7 @@ class Translator {
     bool move_from_segment(unsigned i);
     bool push_flags(unsigned i);
     // translate_segments.cpp
-    void write_beside_code(const Cold& cold);
+    void write_beside_code(const Cold& cold, const ColdProbe& probe);
     bool segment_register(unsigned i);  ///< moves from and to segment registers
     void store_selector(unsigned seg);  ///< ECX: selector; real and virtual-8086 mode
     bool legacy_string(unsigned i);
@@ -215,8 +196,8 @@ class Translator {
     Mem probe_at(unsigned i, u8 base, i32 disp, unsigned size, bool write);  ///< at host register + disp
     bool in_group(const Access& access) const;
     int take_slot(bool write);  ///< offset from kTlb of a PageSlot of this translation's own; -1: none left
-    Cold start_probe(unsigned i);
-    Cold page_slot_cold(unsigned i, int slot, u16 request);
+    Cold start_probe(unsigned i, const AddressAgain& address = {});
+    Cold page_slot_cold(unsigned i, int slot, u16 request, const AddressAgain& address = {});
     Mem probe_slot(unsigned i, unsigned size, bool write, bool aligned, int slot);
     Mem group_access(unsigned i, const Access& access, unsigned size, bool write, bool aligned);
     void check_group(unsigned i, const Access& access, bool write);
@@ -224,13 +205,13 @@ class Translator {
     bool check_keeps_flags(
         unsigned i) const;  ///< the access at step i is to be checked without touching RFLAGS
     bool probe_keeping_flags(unsigned i, unsigned size, bool write, Mem& there);
-    void compare_page_keeping_flags(Cold cold, unsigned size);
+    void compare_page_keeping_flags(const Cold& missed, int slot, unsigned size);
     Operand2 access_base_operand(const Access& access) const { return home(access.base); }
     void end_groups();  ///< C++ ran: nothing checked before holds
     Mem finish_probe(Cold& cold, unsigned size, bool write);
     void check_alignment(unsigned i, u8 reg, unsigned size);
-    void gva_again(const Cold& cold);  ///< the probe's linear address into RCX
-    u8 single(const Mem& mem, u8 to);  ///< host address in one register
+    void gva_again(unsigned i, const AddressAgain& again);  ///< the probe's linear address into RCX
+    u8 single(const Mem& mem, u8 to);                       ///< host address in one register
 
     // --- families: false if the form has no code here ---
     void emit(unsigned i);
@@ -276,7 +257,7 @@ class Translator {
     void count_hit(HitKind kind, bool missed = false,
                    u8 scratch = hRcx);           ///< where hits are counted; destroys RFLAGS
     void jump_cached(unsigned i, bool is_call);  // inline_cache.cpp
-    void look_up_target(const Cold& cold);
+    void look_up_target(const Cold& cold, const ColdCache& path);
     bool call(unsigned i);
     bool ret(unsigned i);
     bool string(unsigned i);  // translate_string.cpp

@@ -33,9 +33,8 @@ void Translator::bit_string_address(const Step& s) {
 }
 
 Mem Translator::probe_bit_string(unsigned i, unsigned size, bool write) {
-    Cold cold = start_probe(i);
+    Cold cold = start_probe(i, {AddressAgain::kBitString});
     if (int slot = take_slot(write); slot >= 0) return probe_slot(i, size, write, false, slot);
-    cold.bit_string = true;
     bit_string_address(steps_[i]);
     return finish_probe(cold, size, write);
 }

@@ -7,6 +7,10 @@
 
 namespace shadowbox::jit {
 
+namespace {
+constexpr i32 kReturnBytes = sizeof(TlbContext::return_ring) / kReturnRing;
+}
+
 bool Translator::jump(unsigned i) {
     const Step& s = steps_[i];
     const u64 target = static_cast<u64>(s.insn.disp), next = next_rip_of(i);
@@ -148,7 +152,7 @@ void Translator::remember_return(unsigned i) {
     link.returns = true;
     set_site(number, reinterpret_cast<u8*>(&site.code));
     e_.op({0, 1, 0xB6}, hRcx, at(kTlb, offsetof(TlbContext, return_top)));  // movzx
-    e_.lea(hRcx, at(hRcx, sizeof(ReturnSite*)), false);
+    e_.lea(hRcx, at(hRcx, kReturnBytes), false);
     e_.op({0, 0, 0x88}, hRcx, at(kTlb, offsetof(TlbContext, return_top)));
     e_.op({0, 1, 0xB6, false, true}, hRcx, hRcx);  // movzx ecx, cl: it wraps around
     e_.load_imm(hRdx, reinterpret_cast<u64>(&site));
@@ -158,16 +162,14 @@ void Translator::remember_return(unsigned i) {
 /// RAX: what a RET popped. Goes to where the newest call of the ring returns if that is it. Destroys RCX and
 /// RDX.
 void Translator::return_by_ring(unsigned i) {
-    static_assert(kReturnRing * sizeof(ReturnSite*) == 256);
+    static_assert(kReturnRing * kReturnBytes == 256);
     count_hit(HitKind::kReturns);
     e_.op({0, 1, 0xB6}, hRcx, at(kTlb, offsetof(TlbContext, return_top)));
     e_.load(hRdx, sum(kTlb, hRcx, offsetof(TlbContext, return_ring)));
-    e_.lea(hRcx, at(hRcx, -static_cast<i32>(sizeof(ReturnSite*))), false);
+    e_.lea(hRcx, at(hRcx, -kReturnBytes), false);
     e_.op({0, 0, 0x88}, hRcx, at(kTlb, offsetof(TlbContext, return_top)));
     e_.alu(7, hRax, at(hRdx, offsetof(ReturnSite, rip)));
-    Cold cold{Cold::kReturn, flags_, static_cast<u16>(i), e_.jcc_forward(kNe)};
-    cold.recover = recover_;
-    cold_.push_back(cold);
+    cold_.push_back({flags_, static_cast<u16>(i), e_.jcc_forward(kNe), ColdReturn{}, recover_});
     e_.lea(kHome[kRsp], at(kHome[kRsp], 8 + steps_[i].insn.imm));
     e_.jmp_mem(at(hRdx, offsetof(ReturnSite, code)));
 }

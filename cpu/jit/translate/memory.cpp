@@ -72,23 +72,23 @@ void Translator::address(const Step& s, u8 to) {
     add_base(s.insn.seg, to);
 }
 
-void Translator::gva_again(const Cold& cold) {
-    if (cold.bit_string) {
-        bit_string_address(steps_[cold.step]);
-    } else if (cold.string) {
-        string_offset(kHome[cold.base], steps_[cold.step].insn.asize);
-        add_base(cold.segment, hRcx);
-    } else if (cold.stack && !long64()) {
-        stack_offset(kHome[cold.base], cold.disp);
-        add_base(kSs, hRcx);
-    } else if (cold.stack)
-        e_.lea(hRcx, at(read(cold.base, hRcx), cold.disp));
-    else
-        address(steps_[cold.step], hRcx);
+void Translator::gva_again(unsigned i, const AddressAgain& again) {
+    switch (again.kind) {
+        case AddressAgain::kOperand: return address(steps_[i], hRcx);
+        case AddressAgain::kBitString: return bit_string_address(steps_[i]);
+        case AddressAgain::kString:
+            string_offset(kHome[again.base], steps_[i].insn.asize);
+            return add_base(again.segment, hRcx);
+        case AddressAgain::kRegister:
+            if (long64()) return e_.lea(hRcx, at(read(again.base, hRcx), again.disp));
+            stack_offset(kHome[again.base], again.disp);
+            return add_base(kSs, hRcx);
+    }
 }
 
 Mem Translator::finish_probe(Cold& cold, unsigned size, bool write) {
-    cold.size_and_write = static_cast<u16>(size | (write ? kFillWrite | kFillNeedsWrite : 0));
+    ColdProbe& probe = std::get<ColdProbe>(cold.path);
+    probe.request = static_cast<u16>(size | (write ? kFillWrite | kFillNeedsWrite : 0));
     rdx_group_ = -1;
     count_hit(HitKind::kTlb, false, hRdx);
     if (kHostCpu.bmi2) {
@@ -104,7 +104,7 @@ Mem Translator::finish_probe(Cold& cold, unsigned size, bool write) {
     e_.alu_imm(7, hRcx, static_cast<i32>(kPageSize - size));
     cold.from = e_.jcc_forward(kA);
     e_.load(hRdx, sum(kTlb, hRdx, tlb_page_offset(0, write)));
-    if (!long64() && write) cold.forced = e_.cursor;
+    if (!long64() && write) probe.forced = e_.cursor;
     cold_.push_back(cold);
     return sum(hRcx, hRdx);
 }
@@ -127,32 +127,25 @@ int Translator::take_slot(bool write) {
 }
 
 /// What a probe at step i begins with: its cold path comes back to here.
-Translator::Cold Translator::start_probe(unsigned i) {
+Cold Translator::start_probe(unsigned i, const AddressAgain& address) {
     clobber_flags();
     poll(i);
     rdx_group_ = -1;
-    Cold cold{Cold::kProbe, flags_, static_cast<u16>(i), {}};
-    cold.recover = recover_;
-    cold.back = e_.cursor;
-    return cold;
+    return {flags_, static_cast<u16>(i), {}, ColdProbe{address, 0}, recover_, e_.cursor};
 }
 
-Translator::Cold Translator::page_slot_cold(unsigned i, int slot, u16 request) {
-    Cold cold{Cold::kPageSlot, flags_, static_cast<u16>(i), {}};
-    cold.recover = recover_;
-    cold.back = e_.cursor;
-    cold.exit = ExitKind::kShortcut;
-    cold.slot = slot;
-    cold.size_and_write = request;
-    return cold;
+Cold Translator::page_slot_cold(unsigned i, int slot, u16 request, const AddressAgain& address) {
+    const ColdProbe probe{address, request, slot, nullptr, ExitKind::kShortcut};
+    return {flags_, static_cast<u16>(i), {}, probe, recover_, e_.cursor};
 }
 
 /// The ModRM operand by a page slot: for addresses with an index or a segment base.
 Mem Translator::probe_slot(unsigned i, unsigned size, bool write, bool aligned, int slot) {
-    Cold cold = page_slot_cold(i, slot, static_cast<u16>(size | (write ? kFillWrite | kFillNeedsWrite : 0)));
+    const bool bit_string = is_bit_string(steps_[i]);
+    Cold cold = page_slot_cold(i, slot, static_cast<u16>(size | (write ? kFillWrite | kFillNeedsWrite : 0)),
+                               {bit_string ? AddressAgain::kBitString : AddressAgain::kOperand});
     count_hit(HitKind::kSlots);
-    cold.bit_string = is_bit_string(steps_[i]);
-    cold.bit_string ? bit_string_address(steps_[i]) : address(steps_[i], hRcx);
+    bit_string ? bit_string_address(steps_[i]) : address(steps_[i], hRcx);
     e_.mov(hRdx, hRcx);
     e_.alu(6, hRcx, at(kTlb, slot));
     e_.alu_imm(7, hRcx, static_cast<i32>(kPageSize - size));
@@ -181,10 +174,11 @@ Mem Translator::probe(unsigned i, unsigned size, bool write, bool aligned) {
             e_.load_imm(hRcx, page);
             e_.alu(7, hRcx, at(kTlb, tlb_offset(index, write)));
         }
-        cold.size_and_write = static_cast<u16>(size | (write ? kFillWrite | kFillNeedsWrite : 0));
+        ColdProbe& probe = std::get<ColdProbe>(cold.path);
+        probe.request = static_cast<u16>(size | (write ? kFillWrite | kFillNeedsWrite : 0));
         cold.from = e_.jcc_forward(kNe);
         e_.load(hRdx, at(kTlb, tlb_page_offset(index, write)));
-        if (!long64() && write) cold.forced = e_.cursor;
+        if (!long64() && write) probe.forced = e_.cursor;
         cold_.push_back(cold);
         return at(hRdx, static_cast<i32>(gva & kPageOffsetMask));
     }
@@ -200,10 +194,8 @@ Mem Translator::probe(unsigned i, unsigned size, bool write, bool aligned) {
 
 Mem Translator::probe_at(unsigned i, u8 base, i32 disp, unsigned size, bool write) {
     if (in_group(steps_[i].stack)) return group_access(i, steps_[i].stack, size, write, false);
-    Cold cold = start_probe(i);
-    cold.stack = true;
-    cold.base = base == kHome[kRbp] ? u8{kRbp} : u8{kRsp};
-    cold.disp = disp;
+    const u8 guest = base == kHome[kRbp] ? u8{kRbp} : u8{kRsp};
+    Cold cold = start_probe(i, {AddressAgain::kRegister, guest, kSs, disp});
     if (!long64()) {
         stack_offset(base, disp);
         check_limit(i, kSs, size, write);
@@ -247,10 +239,7 @@ void Translator::check_group(unsigned i, const Access& access, bool write) {
     // What the access itself asks for, and whether the group will also write: FillRequest.
     const u16 request = static_cast<u16>(span | (write ? kFillWrite : 0) |
                                          (group.write || group.is_stack ? kFillNeedsWrite : 0));
-    Cold cold = page_slot_cold(i, group.slot, request);
-    cold.stack = true;
-    cold.base = access.base;
-    cold.disp = low;
+    Cold cold = page_slot_cold(i, group.slot, request, {AddressAgain::kRegister, access.base, kDs, low});
     if (group.slot >= 0) count_hit(HitKind::kSlots);
     u8 base = read(access.base, hRcx);
     if (low || base == hRcx)
@@ -263,7 +252,7 @@ void Translator::check_group(unsigned i, const Access& access, bool write) {
         if (group.is_stack)
             for (Group& other : groups_) other.checked = other.checked && !other.is_stack;
         if (keep_flags) {
-            compare_page_keeping_flags(cold, span);
+            compare_page_keeping_flags(cold, group.slot, span);
             group.checked = true;
             return;
         }
@@ -272,9 +261,8 @@ void Translator::check_group(unsigned i, const Access& access, bool write) {
         cold.from = e_.jcc_forward(kA);
         cold_.push_back(cold);
     } else {
-        cold.kind = Cold::kProbe;
         finish_probe(cold, span, group.write);
-        cold_.back().size_and_write = request;
+        std::get<ColdProbe>(cold_.back().path).request = request;
         // page + offset is the low end's host address; minus its guest address.
         e_.lea(hRdx, sum(hRcx, hRdx, -low));
         e_.alu(5, hRdx, access_base_operand(access));

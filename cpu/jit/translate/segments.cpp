@@ -7,7 +7,7 @@
 namespace shadowbox::jit {
 
 /// EAX: the fill stub's answer. 0: refused; 1: the TLB has the page now; 2: this write alone may go on.
-void Translator::write_beside_code(const Cold& cold) {
+void Translator::write_beside_code(const Cold& cold, const ColdProbe& probe) {
     e_.test(hRax, hRax, false);
     Fixup refused = e_.jcc_short(kE);
     e_.alu_imm(7, hRax, 1, false);
@@ -15,7 +15,7 @@ void Translator::write_beside_code(const Cold& cold) {
     e_.load_imm(hRax, reinterpret_cast<u64>(&jit_.beside_code_));
     e_.load(hRcx, at(hRax));
     e_.load(hRdx, at(hRax, 8));
-    e_.jmp(cold.forced);
+    e_.jmp(probe.forced);
     e_.bind(refused);
 }
 
@@ -104,10 +104,7 @@ void Translator::string_offset(u8 reg, unsigned asize) {
 }
 
 Mem Translator::probe_string(unsigned i, u8 reg, unsigned seg, unsigned size, bool write) {
-    Cold cold = start_probe(i);
-    cold.string = true;
-    cold.base = reg;
-    cold.segment = static_cast<u8>(seg);
+    Cold cold = start_probe(i, {AddressAgain::kString, reg, static_cast<u8>(seg)});
     string_offset(kHome[reg], steps_[i].insn.asize);
     check_limit(i, seg, size, write);
     add_base(seg, hRcx);

@@ -13,9 +13,7 @@ constexpr u8 kDfByte = static_cast<u8>(rflags::kDF >> 8);
 
 /// Host address of what a general register points at.
 Mem Translator::probe_register(unsigned i, unsigned guest, unsigned size, bool write) {
-    Cold cold = start_probe(i);
-    cold.stack = true;
-    cold.base = static_cast<u8>(guest);
+    Cold cold = start_probe(i, {AddressAgain::kRegister, static_cast<u8>(guest)});
     u8 base = read(guest, hRcx);
     if (base != hRcx) e_.mov(hRcx, base);
     return finish_probe(cold, size, write);

@@ -77,10 +77,8 @@ void Translator::need_vectors(unsigned i, u8 level) {
         level = std::max(level, vector_level(steps_[n]));
     e_.op({0, 0, 0x80}, 7, in_frame(offsetof(Frame, vectors_loaded)));
     e_.byte(level);
-    Cold cold{Cold::kVectors, flags_, static_cast<u16>(i), e_.jcc_forward(kB)};
-    cold.back = e_.cursor;
-    cold.wide = level > kVectorsLow;
-    cold_.push_back(cold);
+    const Fixup missing = e_.jcc_forward(kB);
+    cold_.push_back({flags_, static_cast<u16>(i), missing, ColdVectors{level > kVectorsLow}, -1, e_.cursor});
     vectors_known_ = level;
 }
 

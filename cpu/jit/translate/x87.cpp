@@ -49,10 +49,8 @@ void Translator::need_x87(unsigned i) {
     clobber_flags();
     e_.op({0, 0, 0x80}, 7, in_frame(offsetof(Frame, x87_loaded)));
     e_.byte(0);
-    Cold cold{Cold::kX87, flags_, static_cast<u16>(i), e_.jcc_forward(kE)};
-    cold.recover = recover_;
-    cold.back = e_.cursor;
-    cold_.push_back(cold);
+    const Fixup empty = e_.jcc_forward(kE);
+    cold_.push_back({flags_, static_cast<u16>(i), empty, ColdX87{}, recover_, e_.cursor});
     x87_known_ = true;
 }
 
