@@ -23,6 +23,8 @@ class DeviceTables {
     PageOutcome compare_exchange(Gpa where, unsigned size, u64 expected, u64 desired, bool& swapped);
 
     bool wanted() const { return wanted_.has_value(); }
+    /// Of the device that is wanted.
+    MemoryAnswer hold_pages() { return bus_->hold_pages(wanted_->where); }
     /// Makes the access that is wanted; not inside guest code.
     void fetch();
     /// A walk succeeded, its fault was delivered, or what translations come from changed: the next walk reads

@@ -7,6 +7,7 @@
 #include <span>
 
 #include "core/clock.h"
+#include "mmu/memory_answer.h"
 #include "mmu/page_types.h"
 
 namespace shadowbox {
@@ -27,6 +28,9 @@ class MachineBus {
     virtual u32 port_write_run(u16, unsigned, std::span<const u8>) { return 0; }
     virtual u64 mmio_read(Gpa where, unsigned size) = 0;
     virtual void mmio_write(Gpa where, unsigned size, u64 value) = 0;
+    /// Before each of the two, for a device that keeps what it shows in guest pages: whether they are there,
+    /// and stay. Called inside guest code, takes no lock that a waiting device holds.
+    virtual MemoryAnswer hold_pages(Gpa /*where*/) { return {}; }
     /// INTA cycle: the 8259 pair's vector for the interrupt on INTR (spurious IRQ 7 if it went away).
     virtual u8 acknowledge_pic() = 0;
     /// The FERR# pin of a vCPU that reports x87 errors outside, CR0.NE = 0 (SDM 1 8.7.2). IGNNE# is the

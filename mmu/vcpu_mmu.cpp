@@ -203,9 +203,16 @@ void VcpuMmu::set_bus(MachineBus& bus) { tables_->devices.set_bus(bus); }
 bool VcpuMmu::wants_device() const { return tables_->devices.wanted(); }
 void VcpuMmu::forget_device_tables() { tables_->devices.forget(); }
 
+void VcpuMmu::want(const MemoryAnswer& answer) {
+    wait_ppn_ = answer.ppn;
+    wait_access_ = answer.access;
+}
+
 bool VcpuMmu::wait_for_page() {
     if (tables_->devices.wanted()) {
         OutsideScope outside(participant_);
+        const MemoryAnswer answer = tables_->devices.hold_pages();
+        if (answer.must_wait()) return memory_.wait_for(answer.ppn, answer.access);
         tables_->devices.fetch();
         return true;
     }

@@ -103,6 +103,8 @@ class VcpuMmu {
     /// What an instruction that starts PAE paging, or changes its CR3, reads before it changes anything.
     PdpteRead read_pdptes(u64 cr3, Pdptes& read);
     void set_pdptes(const Pdptes& pdptes) { control_.pdpte = pdptes; }
+    /// A device's page is what wait_for_page() is to wait for.
+    void want(const MemoryAnswer& answer);
     /// Of the last kWait or kRefused.
     Ppn wanted_page() const { return wait_ppn_; }
     /// CPL 3 or not, and EFLAGS.AC (matters with SMAP). Cheap: swaps pointers.

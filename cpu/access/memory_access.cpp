@@ -33,6 +33,12 @@ bool usable(Vcpu& cpu, const Resolved& found, u64 gva, bool effect = false) {
                 cpu.exit = ExitReason::kSingleInsn;
                 return false;
             }
+            if (const MemoryAnswer answer = cpu.bus.hold_pages(found.gpa); !answer.ready()) {
+                cpu.mmu.want(answer);
+                return cpu.want_page(
+                    answer.outcome == MemoryOutcome::kWait ? ExitReason::kWaitPage : ExitReason::kRefused,
+                    answer.ppn);
+            }
             ++cpu.counters.mmio;
             return true;
         case Resolved::Kind::kFault:

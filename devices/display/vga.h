@@ -37,6 +37,8 @@ class Vga final : public PciDevice {
     PortHandler& ports() { return ports_; }              ///< 48 ports at 3B0h
     PortHandler& dispi_ports() { return dispi_ports_; }  ///< 4 ports at 1CEh
     MmioHandler& window() { return window_; }            ///< 128 KiB at A0000h
+    /// Before each access to it (VgaMemory::hold_window).
+    MemoryAnswer hold_window() { return vram_.hold_window(); }
     VgaMemory& memory() { return vram_; }
 
     // --- vga_render.cpp; device lock held ---
@@ -81,6 +83,7 @@ class Vga final : public PciDevice {
 
     // vga_window.cpp
     bool window_address(u32 offset, u32& result) const;
+    void show_window();  ///< after a change of registers: which part of the memory the window shows
     u8 window_read(u32 offset);
     void window_write(u32 offset, u8 value);
     u32 combine(u8 value) const;

@@ -113,6 +113,7 @@ void Vga::dispi_write(unsigned index, u16 value) {
         case kEnable: dispi_enable(value); break;
         default: break;  // memory size and virtual height are read-only
     }
+    show_window();
 }
 
 /// Whatever was written, the registers describe a picture inside the frame buffer.

@@ -3,8 +3,8 @@
 #include "devices/display/vga_memory.h"
 
 #include <algorithm>
-#include <array>
 #include <cstring>
+#include <utility>
 
 #include "core/log.h"
 
@@ -35,28 +35,51 @@ void VgaMemory::move_to(Ppn to) {
         guest_oddity("vga-overlap", fmt::format("frame buffer placed over memory at {}", to));
         to = kParked;
     }
+    let_window_go();
     memory_.relocate(location(), to, kPages);
     location_.store(to.value, std::memory_order_release);
 }
 
+MemoryAnswer VgaMemory::hold_window() {
+    const u64 first = window_.load(std::memory_order_acquire);
+    if (held_.load(std::memory_order_acquire) == first) return {};
+    std::lock_guard lock(pins_mutex_);
+    if (std::exchange(pinned_, first) != first) pins_.clear();
+    while (pins_.size() < kWindowPages && first + pins_.size() < kPages) {
+        auto pin = memory_.try_pin(location() + first + pins_.size(), PageAccess::kWrite);
+        if (!pin) return pin.error().must_wait() ? pin.error() : MemoryAnswer{};
+        pins_.push_back(std::move(*pin));
+    }
+    held_.store(first, std::memory_order_release);
+    return {};
+}
+
+void VgaMemory::let_window_go() {
+    std::lock_guard lock(pins_mutex_);
+    held_.store(kNowhere, std::memory_order_release);
+    pinned_ = kNowhere;
+    pins_.clear();
+}
+
 u8 VgaMemory::load8(u32 offset) {
     u8 value = 0xFF;
-    if (offset < kBytes) memory_.read(at(offset), std::span(&value, 1));
+    if (offset < kBytes) (void)memory_.try_read(at(offset), std::span(&value, 1));
     return value;
 }
 
 u32 VgaMemory::load32(u32 offset) {
     u32 value = ~u32{0};
-    if (offset <= kBytes - 4) memory_.read(at(offset), std::span(reinterpret_cast<u8*>(&value), 4));
+    if (offset <= kBytes - 4) (void)memory_.try_read(at(offset), std::span(reinterpret_cast<u8*>(&value), 4));
     return value;
 }
 
 void VgaMemory::store8(u32 offset, u8 value) {
-    if (offset < kBytes) memory_.write(at(offset), std::span(&value, 1));
+    if (offset < kBytes) (void)memory_.try_write(at(offset), std::span(&value, 1));
 }
 
 void VgaMemory::store32(u32 offset, u32 value) {
-    if (offset <= kBytes - 4) memory_.write(at(offset), std::span(reinterpret_cast<u8*>(&value), 4));
+    if (offset <= kBytes - 4)
+        (void)memory_.try_write(at(offset), std::span(reinterpret_cast<u8*>(&value), 4));
 }
 
 void VgaMemory::peek(u64 offset, std::span<u8> to) const {
@@ -66,14 +89,11 @@ void VgaMemory::peek(u64 offset, std::span<u8> to) const {
 }
 
 void VgaMemory::clear(u64 bytes) {
-    static constexpr std::array<u8, kPageSize> kZeros{};
-    bytes = std::min<u64>(bytes, kBytes);
-    for (u64 offset = 0; offset < bytes; offset += kPageSize) {
-        PageState state = memory_.pmap().load_stable(location() + offset / kPageSize).state();
-        if (state == PageState::kUntouched || state == PageState::kZero) continue;
-        std::size_t size = std::min<u64>(kPageSize, bytes - offset);
-        memory_.write(start_of(location()) + offset, std::span<const u8>(kZeros).first(size));
-    }
+    const u64 pages = (std::min<u64>(bytes, kBytes) + kPageSize - 1) / kPageSize;
+    run_exclusive_([this, pages] {
+        let_window_go();
+        memory_.map_ram(location(), pages);
+    });
 }
 
 void VgaMemory::serialize(Archive& archive) {

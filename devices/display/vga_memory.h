@@ -6,8 +6,10 @@
 
 #include <atomic>
 #include <functional>
+#include <mutex>
 #include <optional>
 #include <span>
+#include <vector>
 
 #include "core/archive.h"
 #include "mmu/guest_memory.h"
@@ -29,14 +31,24 @@ class VgaMemory {
     /// Where the pages are now.
     Ppn location() const { return Ppn(location_.load(std::memory_order_acquire)); }
 
-    // --- for the device; nothing beyond kBytes ---
+    /// The window at A0000H shows at most kWindowPages, from page `first` on. Under the device lock.
+    static constexpr unsigned kWindowPages = 64;  ///< four planes of 64 KiB
+    void show(u64 first) { window_.store(first, std::memory_order_release); }
+    /// Pins what it shows, so that no access to it finds a page away; what is in the way if they cannot be
+    /// pinned now. From any thread, before the access, without the device lock.
+    MemoryAnswer hold_window();
+    /// The pages are the remapper's again.
+    void let_window_go();
+
+    // --- for the device; nothing beyond kBytes, and nothing that is away ---
     u8 load8(u32 offset);
     u32 load32(u32 offset);
     void store8(u32 offset, u8 value);
     void store32(u32 offset, u32 value);
     /// For renderers: makes nothing resident; what is beyond the end reads as zeros.
     void peek(u64 offset, std::span<u8> to) const;
-    /// Zeros, without making untouched pages resident.
+    /// Zeros, of whole pages: as before they were ever touched. Takes effect before the guest's next
+    /// instruction.
     void clear(u64 bytes);
     /// The location only: whoever restores guest memory restores the pages there.
     void serialize(Archive& archive);
@@ -48,6 +60,11 @@ class VgaMemory {
 
     GuestMemory& memory_;
     RunExclusive run_exclusive_;
+    static constexpr u64 kNowhere = ~u64{0};
+    std::atomic<u64> window_{0}, held_{kNowhere};  // first pages: shown, and pinned whole
+    std::mutex pins_mutex_;
+    u64 pinned_ = kNowhere;         // guarded by pins_mutex_: the first page, and those from there on
+    std::vector<PinnedPage> pins_;  // guarded by pins_mutex_
     std::atomic<u64> location_{kParked.value};  // changed by the exclusive work, without the device lock
 };
 

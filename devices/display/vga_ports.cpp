@@ -55,6 +55,8 @@ void Vga::reset() {
     state_.graphics[8] = 0xFF;
     state_.dispi[0] = 0xB0C5;
     fix_dispi();
+    show_window();
+    vram_.let_window_go();
 }
 
 // --- ports ---
@@ -102,7 +104,9 @@ void Vga::write_port(u16 port, u8 value) {
         case 0x3C0: return write_attribute(value);
         case 0x3C2: s.misc = value & ~0x10; break;
         case 0x3C4: s.sequencer_index = value & 7; break;
-        case 0x3C5: s.sequencer[s.sequencer_index & 7] = value & kSequencerBits[s.sequencer_index & 7]; break;
+        case 0x3C5:
+            s.sequencer[s.sequencer_index & 7] = value & kSequencerBits[s.sequencer_index & 7];
+            return show_window();
         case 0x3C6: s.dac_mask = value; break;
         case 0x3C7:
             s.dac_read_index = value;
@@ -193,6 +197,7 @@ void Vga::serialize(Archive& archive) {
     if (!archive.loading()) return;
     s.dac_component %= 3;
     fix_dispi();
+    show_window();
 }
 
 void Vga::inspect(Inspector& inspector) const {

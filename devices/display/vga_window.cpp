@@ -39,6 +39,11 @@ bool Vga::window_address(u32 offset, u32& result) const {
     return true;
 }
 
+void Vga::show_window() {
+    const u64 bank = dispi_on() ? u64{state_.dispi[5]} << 16 : 0;
+    vram_.show((state_.sequencer[4] & kChain4 ? bank : bank * 4) >> kPageShift);
+}
+
 u8 Vga::window_read(u32 offset) {
     State& s = state_;
     u32 where = 0;

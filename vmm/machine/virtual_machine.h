@@ -137,6 +137,7 @@ class VirtualMachine final : public MachineBus {
     void port_write(u16 port, unsigned size, u32 value) override;
     u64 mmio_read(Gpa where, unsigned size) override;
     void mmio_write(Gpa where, unsigned size, u64 value) override;
+    MemoryAnswer hold_pages(Gpa where) override;
     u8 acknowledge_pic() override;
     void x87_error(unsigned vcpu, bool asserted) override;
     void run_exclusive(std::function<void()> work) override;

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 // MachineBus: what a vCPU reaches. A vCPU that waits for the device lock counts as outside guest code, since
 // a device that holds it may be waiting for a remap; no host pointer survives these calls.
+#include "vmm/machine/board.h"
 #include "vmm/machine/virtual_machine.h"
 
 namespace shadowbox {
@@ -33,6 +34,10 @@ void VirtualMachine::mmio_write(Gpa where, unsigned size, u64 value) {
     OutsideScope outside(SafepointDomain::current());
     std::lock_guard lock(device_lock_);
     board_->mmio.write(where, size, value);
+}
+MemoryAnswer VirtualMachine::hold_pages(Gpa where) {
+    if (where.value - layout::kVgaWindow.first >= layout::kVgaWindow.size || !config_.vga) return {};
+    return board_->vga.hold_window();
 }
 u8 VirtualMachine::acknowledge_pic() {
     OutsideScope outside(SafepointDomain::current());

@@ -4,6 +4,7 @@
 #include <condition_variable>
 #include <cstdio>
 
+#include "devices/display/vga_memory.h"
 #include "mmu/remap.h"
 #include "tests/shelf_pager.h"
 #include "tests/unit/vmm/firmware_host.h"
@@ -109,6 +110,24 @@ void look_at_everything(Process& process) {
     CHECK(lines.size() == 4);
 }
 
+/// Waits for the byte at 504h, then for ever: a byte into all planes at A0000h and back, and the dword at
+/// 500h is counted as long as they agree.
+std::vector<u8> drawing() {
+    return {0x31, 0xC0, 0x8E, 0xD8,        // xor ax, ax; mov ds, ax
+            0xBA, 0xC4, 0x03,              // mov dx, 3C4h
+            0xB8, 0x02, 0x0F, 0xEF,        // mov ax, 0F02h; out dx, ax: all planes
+            0xB8, 0x00, 0xA0, 0x8E, 0xC0,  // mov ax, A000h; mov es, ax
+            0x80, 0x3E, 0x04, 0x05, 0x00,  // wait: cmp byte [504h], 0
+            0x74, 0xF9,                    // je wait
+            0xFE, 0xC1,                    // loop: inc cl
+            0x26, 0x88, 0x0E, 0x10, 0x00,  // mov [es:10h], cl
+            0x26, 0x3A, 0x0E, 0x10, 0x00,  // cmp cl, [es:10h]
+            0x75, 0x07,                    // jne end
+            0x66, 0xFF, 0x06, 0x00, 0x05,  // inc dword [500h]
+            0xEB, 0xEB,                    // jmp loop
+            0xF4, 0xEB, 0xFD};             // end: hlt; jmp end
+}
+
 }  // namespace
 
 TEST_CASE("page away: pause, reset, views, QMP and the window while a device waits and the pool is full") {
@@ -143,4 +162,49 @@ TEST_CASE("page away: pause, reset, views, QMP and the window while a device wai
         wait_until([&] { return counted(*vm) > stands + 10; });
         vm->pause();
     }
+}
+
+TEST_CASE("page away: a vCPU waits for display memory behind the window without the device lock") {
+    for (bool icount : {false, true}) {
+        CAPTURE(icount);
+        Deadline deadline(std::chrono::seconds(120));
+        auto pager = std::make_shared<ShelfPager>();
+        FirmwareHost machines(icount, true, pager);
+        VmHandle vm = machines.run("draws", drawing());
+        Process process(machines, *vm);
+        const u8 pixels[] = {1, 2, 3, 4};
+        REQUIRE(vm->memory().write(start_of(VgaMemory::kParked), pixels));
+        pager->hold();
+        take_away(*vm, *pager, VgaMemory::kParked);
+        const u8 go = 1;
+        REQUIRE(vm->memory().write(Gpa(0x504), std::span(&go, 1)));
+        wait_until([&] { return pager->wanted(); });
+        look_at_everything(process);
+        vm->pause();
+        look_at_everything(process);
+        CHECK(counted(*vm) == 0);
+        vm->resume();
+        pager->let_go();
+        wait_until([&] { return counted(*vm) > 1000; });
+        vm->pause();
+        u8 kept[4];
+        vm->memory().peek(start_of(VgaMemory::kParked), kept);
+        CHECK(std::equal(std::begin(kept), std::end(kept), pixels));
+    }
+}
+
+TEST_CASE("page away: no pixel is lost where the pool has no room for display memory") {
+    Deadline deadline(std::chrono::seconds(120));
+    FirmwareHost machines(false);
+    VmHandle vm = machines.run("draws", drawing());
+    FirmwareHost::wait_for_progress(*vm);
+    const u8 stay = 0, go = 1;
+    REQUIRE(vm->memory().write(Gpa(0x504), std::span(&stay, 1)));
+    machines.leave_room(0);
+    REQUIRE(vm->memory().write(Gpa(0x504), std::span(&go, 1)));
+    wait_until([&] { return vm->state() == VmState::kBlocked; });
+    CHECK(counted(*vm) == 0);
+    machines.leave_room(VgaMemory::kWindowPages + 8);
+    vm->resume();
+    wait_until([&] { return counted(*vm) > 1000; });  // the guest stops where a pixel is not what it wrote
 }
