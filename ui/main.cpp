@@ -7,6 +7,7 @@
 #include <optional>
 
 #include "core/host/daemon.h"
+#include "core/host/host_memory.h"
 #include "core/host/stream.h"
 #include "core/log.h"
 #include "ui/display/sdl_display.h"
@@ -56,6 +57,7 @@ int run_main(const std::vector<std::string>& arguments) {
 }  // namespace shadowbox
 
 int main(int argc, char** argv) {
+    shadowbox::keep_heap_small();
     try {
         return shadowbox::run_main({argv + 1, argv + argc});
     } catch (const std::exception& error) {

@@ -14,6 +14,15 @@ u64 host_memory_bytes() {
 
 void refuse_huge_pages(u8* begin, u64 size) { (void)madvise(begin, size, MADV_NOHUGEPAGE); }
 
+void keep_heap_small() {
+#ifdef __GLIBC__
+    // Else the first large piece that is freed raises the threshold, and what the translator grows and drops
+    // while a guest boots leaves an arena in holes: 26.5 MiB beside an idle guest's pages instead of 20.3.
+    mallopt(M_MMAP_THRESHOLD, 128 << 10);
+    mallopt(M_TRIM_THRESHOLD, 128 << 10);
+#endif
+}
+
 void return_free_heap() {
 #ifdef __GLIBC__
     malloc_trim(0);
