@@ -25,8 +25,8 @@ struct AddressAgain {
     u8 base = 0, segment = kDs;
     i32 disp = 0;
 };
-/// Has the page slot (if there is one) or the TLB filled, and goes
-/// back or leaves.
+
+/// Has the page slot (if there is one) or the TLB filled, and goes back or leaves.
 struct ColdProbe {
     AddressAgain address;
     u16 request;           ///< size, kFillWrite, kFillNeedsWrite

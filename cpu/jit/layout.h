@@ -56,6 +56,10 @@ constexpr JumpEntry empty_jump_entry(unsigned index) { return {~u64{index}, null
 constexpr u16 kFillWrite = 0x8000;       ///< the access at hand writes
 constexpr u16 kFillNeedsWrite = 0x4000;  ///< useless without the right to write
 constexpr u16 kFillSize = 0x3FFF;        ///< the rest: bytes
+/// Of an access by itself.
+constexpr u16 fill_request(unsigned size, bool write) {
+    return static_cast<u16>(size | (write ? kFillWrite | kFillNeedsWrite : 0));
+}
 
 /// Frame::vectors_loaded: how much of the guest's vector registers the host's hold. What they do not is in
 /// the Vcpu.

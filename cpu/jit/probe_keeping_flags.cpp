@@ -52,7 +52,7 @@ bool Translator::probe_keeping_flags(unsigned i, unsigned size, bool write, Mem&
     const Step& s = steps_[i];
     if (!check_keeps_flags(i) || is_bit_string(s)) return false;
     rdx_group_ = -1;
-    const u16 request = static_cast<u16>(size | (write ? kFillWrite | kFillNeedsWrite : 0));
+    const u16 request = fill_request(size, write);
     u64 gva;
     if (address_is_constant(s, gva) && (gva & kPageOffsetMask) + size <= kPageSize) {
         Cold cold{flags_, static_cast<u16>(i), {}, ColdProbe{{}, request}, -1, e_.cursor};

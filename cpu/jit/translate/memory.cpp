@@ -88,7 +88,7 @@ void Translator::gva_again(unsigned i, const AddressAgain& again) {
 
 Mem Translator::finish_probe(Cold& cold, unsigned size, bool write) {
     ColdProbe& probe = std::get<ColdProbe>(cold.path);
-    probe.request = static_cast<u16>(size | (write ? kFillWrite | kFillNeedsWrite : 0));
+    probe.request = fill_request(size, write);
     rdx_group_ = -1;
     count_hit(HitKind::kTlb, false, hRdx);
     if (kHostCpu.bmi2) {
@@ -142,7 +142,7 @@ Cold Translator::page_slot_cold(unsigned i, int slot, u16 request, const Address
 /// The ModRM operand by a page slot: for addresses with an index or a segment base.
 Mem Translator::probe_slot(unsigned i, unsigned size, bool write, bool aligned, int slot) {
     const bool bit_string = is_bit_string(steps_[i]);
-    Cold cold = page_slot_cold(i, slot, static_cast<u16>(size | (write ? kFillWrite | kFillNeedsWrite : 0)),
+    Cold cold = page_slot_cold(i, slot, fill_request(size, write),
                                {bit_string ? AddressAgain::kBitString : AddressAgain::kOperand});
     count_hit(HitKind::kSlots);
     bit_string ? bit_string_address(steps_[i]) : address(steps_[i], hRcx);
@@ -175,7 +175,7 @@ Mem Translator::probe(unsigned i, unsigned size, bool write, bool aligned) {
             e_.alu(7, hRcx, at(kTlb, tlb_offset(index, write)));
         }
         ColdProbe& probe = std::get<ColdProbe>(cold.path);
-        probe.request = static_cast<u16>(size | (write ? kFillWrite | kFillNeedsWrite : 0));
+        probe.request = fill_request(size, write);
         cold.from = e_.jcc_forward(kNe);
         e_.load(hRdx, at(kTlb, tlb_page_offset(index, write)));
         if (!long64() && write) probe.forced = e_.cursor;
